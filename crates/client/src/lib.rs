@@ -1,0 +1,1 @@
+//! Typed client of /v1 with retries and event stream.

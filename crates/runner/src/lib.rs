@@ -1,0 +1,1 @@
+//! Agent processes: guard, worktrees, presets, checks, the claim loop.

@@ -1,0 +1,1 @@
+//! One command, one function: load, decide in core, commit, announce.
