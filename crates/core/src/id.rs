@@ -76,7 +76,6 @@ macro_rules! name {
         ///
         /// 1 to 63 characters: `a-z`, `0-9`, `.`, `_`, `-`, starting with a letter or digit.
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
         #[serde(transparent)]
         pub struct $name(Arc<str>);
 

@@ -12,6 +12,8 @@ pub mod id;
 pub mod key;
 pub mod limits;
 pub mod message;
+#[cfg(feature = "openapi")]
+mod openapi;
 pub mod ports;
 pub mod question;
 pub mod queue;

@@ -13,7 +13,6 @@ use crate::rejection::{Code, Rejection};
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, format = DateTime))]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -96,7 +95,6 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 /// A length of time in microseconds, never negative.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, example = "30s"))]
 pub struct Span(u64);
 
 impl Span {

@@ -32,7 +32,6 @@ impl fmt::Display for Epoch {
 /// What an agent shows with every heartbeat, completion and failure: the epoch
 /// and a secret, written `7-0f3a…` (the secret as 32 hex digits).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
 pub struct LeaseToken {
     /// The claim that it belongs to.
     pub epoch: Epoch,

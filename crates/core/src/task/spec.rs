@@ -20,7 +20,6 @@ use crate::{AgentName, QueueName, Span, TaskId, Timestamp};
 
 /// Where a task waits for an agent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, example = "queue/default"))]
 pub enum Lane {
     /// Any agent that serves the queue.
     Queue(QueueName),
@@ -76,7 +75,6 @@ impl<'de> Deserialize<'de> for Lane {
 
 /// A task named in a dependency: by id, or by the `key` of a task of the same batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
 pub enum TaskRef {
     /// An existing task.
     Id(TaskId),
