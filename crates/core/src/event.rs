@@ -108,6 +108,8 @@ pub enum Fact {
         class: FailureClass,
         reason: String,
         counted: bool,
+        lane: Lane,
+        ran: Span,
     },
     /// It waits for its next attempt.
     #[serde(rename = "task.retrying")]
@@ -121,6 +123,8 @@ pub enum Fact {
         task: TaskId,
         epoch: Epoch,
         agent: AgentName,
+        lane: Lane,
+        ran: Span,
     },
     /// It became a dead letter.
     #[serde(rename = "task.dead")]
@@ -128,6 +132,7 @@ pub enum Fact {
         task: TaskId,
         class: FailureClass,
         reason: String,
+        lane: Lane,
     },
     /// Someone asked to call it off while an agent holds it.
     #[serde(rename = "task.cancel_requested")]
@@ -138,6 +143,7 @@ pub enum Fact {
         task: TaskId,
         class: FailureClass,
         reason: String,
+        lane: Lane,
     },
     /// A dead letter was put away.
     #[serde(rename = "task.discarded")]
@@ -234,6 +240,44 @@ pub enum Fact {
 }
 
 impl Fact {
+    /// The word of its kind, as in `type`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Fact::TaskCreated { .. } => "task.created",
+            Fact::TaskDependencyMet { .. } => "task.dependency_met",
+            Fact::TaskScheduled { .. } => "task.scheduled",
+            Fact::TaskQueued { .. } => "task.queued",
+            Fact::TaskClaimed { .. } => "task.claimed",
+            Fact::TaskAsked { .. } => "task.asked",
+            Fact::TaskAnswered { .. } => "task.answered",
+            Fact::TaskAttemptFailed { .. } => "task.attempt_failed",
+            Fact::TaskRetrying { .. } => "task.retrying",
+            Fact::TaskQuotaWait { .. } => "task.quota_wait",
+            Fact::TaskSucceeded { .. } => "task.succeeded",
+            Fact::TaskDead { .. } => "task.dead",
+            Fact::TaskCancelRequested { .. } => "task.cancel_requested",
+            Fact::TaskCancelled { .. } => "task.cancelled",
+            Fact::TaskDiscarded { .. } => "task.discarded",
+            Fact::TaskRevived { .. } => "task.revived",
+            Fact::TeamCreated { .. } => "team.created",
+            Fact::AgentRegistered { .. } => "agent.registered",
+            Fact::AgentDraining { .. } => "agent.draining",
+            Fact::AgentRemoved { .. } => "agent.removed",
+            Fact::QueueDeclared { .. } => "queue.declared",
+            Fact::QueuePaused { .. } => "queue.paused",
+            Fact::MessageSent { .. } => "message.sent",
+            Fact::MessageReceipt { .. } => "message.receipt",
+            Fact::ReservationMade { .. } => "reservation.made",
+            Fact::ReservationEnded { .. } => "reservation.ended",
+            Fact::ScheduleSet { .. } => "schedule.set",
+            Fact::ScheduleFired { .. } => "schedule.fired",
+            Fact::ScheduleRemoved { .. } => "schedule.removed",
+            Fact::KeyCreated { .. } => "key.created",
+            Fact::KeyRevoked { .. } => "key.revoked",
+            Fact::AccessDenied { .. } => "access.denied",
+        }
+    }
+
     /// The task that it is about.
     pub fn task(&self) -> Option<TaskId> {
         match self {
@@ -266,5 +310,39 @@ impl Fact {
                 | Fact::TaskCancelled { .. }
                 | Fact::TaskDiscarded { .. }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_of_a_fact_is_the_type_that_travels() {
+        let task = TaskId(uuid::Uuid::nil());
+        for fact in [
+            Fact::TaskDependencyMet {
+                task,
+                dependency: task,
+                waiting_on: 1,
+            },
+            Fact::TaskDiscarded {
+                task,
+                reason: String::new(),
+            },
+            Fact::TeamCreated {
+                name: TeamName::default_team(),
+            },
+            Fact::QueuePaused {
+                queue: QueueName::default_queue(),
+                paused: true,
+            },
+            Fact::AccessDenied {
+                what: String::new(),
+            },
+        ] {
+            let json = serde_json::to_value(&fact).expect("a fact is JSON");
+            assert_eq!(json["type"], fact.kind());
+        }
     }
 }

@@ -85,6 +85,8 @@ codes! {
     MethodNotAllowed = "method_not_allowed", 405, 2;
     #[doc = " The body is not application/json."]
     UnsupportedMediaType = "unsupported_media_type", 415, 2;
+    #[doc = " The Host header names no host that this server answers for."]
+    WrongHost = "wrong_host", 421, 6;
     #[doc = " The lease token is not the newest of the task, or its lease has ended."]
     LeaseLost = "lease_lost", 409, 4;
     #[doc = " The state of the thing doesn't allow this command."]

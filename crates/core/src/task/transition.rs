@@ -293,6 +293,19 @@ impl Task {
         })
     }
 
+    /// Gives a live lease its full length again after the server was away,
+    /// since its holder could not send heartbeats meanwhile. Says whether it changed.
+    pub fn grant_grace(&mut self, now: Timestamp) -> bool {
+        let running = self.state == TaskState::Running;
+        match &mut self.lease {
+            Some(lease) if running && lease.expires_at < now + lease.ttl => {
+                lease.expires_at = now + lease.ttl;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The holder says that it is done. Passing evidence for every check makes
     /// the task succeeded; a failed check makes the attempt failed.
     /// A completion that arrives after a request to cancel still counts: the work is there.
@@ -330,6 +343,8 @@ impl Task {
                     task: self.id,
                     epoch: token.epoch,
                     agent,
+                    lane: self.lane(),
+                    ran: self.ran(now),
                 };
                 self.record(&mut transition, fact, now);
                 if let Some(attempt) = &mut transition.attempt {
@@ -458,6 +473,7 @@ impl Task {
                     task: self.id,
                     class: FailureClass::Permanent,
                     reason,
+                    lane: self.lane(),
                 };
                 self.record(&mut transition, fact, now);
             }
@@ -549,11 +565,13 @@ impl Task {
                 task: self.id,
                 class,
                 reason,
+                lane: self.lane(),
             },
             _ => Fact::TaskDead {
                 task: self.id,
                 class,
                 reason,
+                lane: self.lane(),
             },
         };
         self.record(&mut transition, fact, now);
@@ -622,9 +640,15 @@ impl Task {
             task: self.id,
             class: failure.class,
             reason: failure.reason,
+            lane: self.lane(),
         };
         self.record(&mut transition, fact, now);
         transition
+    }
+
+    /// How long the running attempt has run.
+    fn ran(&self, now: Timestamp) -> Span {
+        now.since(self.started_at.unwrap_or(now))
     }
 
     fn make_ready(&mut self, transition: &mut Transition, cause: Queued, now: Timestamp) {
@@ -703,6 +727,8 @@ impl Task {
             class: failure.class,
             reason: failure.reason.clone(),
             counted,
+            lane: self.lane(),
+            ran: self.ran(now),
         };
         self.record(&mut transition, fact, now);
         self.follow(&mut transition, outcome, &failure, now, chance);
@@ -722,19 +748,22 @@ impl Task {
         chance: f64,
     ) {
         let task = self.id;
-        let dead = |reason: String| Fact::TaskDead {
-            task,
-            class: failure.class,
-            reason,
-        };
+        let lane = self.lane();
         if let Some(reason) = self.cancel_reason.clone() {
             let fact = Fact::TaskCancelled {
                 task,
                 class: FailureClass::Permanent,
                 reason,
+                lane,
             };
             return self.record(transition, fact, now);
         }
+        let dead = |reason: String| Fact::TaskDead {
+            task,
+            class: failure.class,
+            reason,
+            lane: lane.clone(),
+        };
         if self.epoch.0 >= MAX_CLAIMS {
             return self.record(
                 transition,
