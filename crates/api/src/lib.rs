@@ -64,14 +64,14 @@ impl<T> Item<T> {
     }
 
     /// Back to a result.
-    pub fn into_result(self) -> Result<T, Problem> {
+    pub fn into_result(self) -> Result<T, Box<Problem>> {
         match (self.ok, self.error) {
             (Some(value), _) => Ok(value),
-            (None, Some(problem)) => Err(problem),
-            (None, None) => Err(Problem::from(&core::Rejection::new(
+            (None, Some(problem)) => Err(Box::new(problem)),
+            (None, None) => Err(Box::new(Problem::from(&core::Rejection::new(
                 core::Code::Internal,
                 "an item of the answer has neither value nor error",
-            ))),
+            )))),
         }
     }
 }

@@ -29,7 +29,7 @@ impl Topic {
         topics.extend(event.fact.task().map(Topic::Task));
         match &event.fact {
             Fact::TaskQueued { lane, .. } => {
-                topics.push(Topic::Lane(event.team.clone(), lane.clone()))
+                topics.push(Topic::Lane(event.team.clone(), lane.clone()));
             }
             Fact::TaskCreated {
                 lane,
@@ -52,7 +52,7 @@ impl Topic {
                 );
             }
             Fact::AgentDraining { agent, .. } => {
-                topics.push(Topic::Agent(event.team.clone(), agent.clone()))
+                topics.push(Topic::Agent(event.team.clone(), agent.clone()));
             }
             _ => {}
         }
@@ -66,6 +66,14 @@ pub enum BusError {
     /// Its broker doesn't answer.
     #[error("the message bus doesn't answer: {0}")]
     Unavailable(String),
+    /// A bound of its own is reached.
+    #[error("the message bus takes no more than {limit} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The bound.
+        limit: usize,
+    },
 }
 
 /// A place to wait for wake-ups. Wake-ups that come while nobody waits are kept, as one.

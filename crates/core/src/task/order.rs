@@ -89,6 +89,35 @@ pub fn sort_candidates<C: Candidate>(candidates: &mut [C], now: Timestamp) {
     });
 }
 
+/// For each priority, the first place that is no longer ahead of `place` now;
+/// `None` means that every task of that priority is ahead. Together they count
+/// what [`sort_candidates`] would put before a task, ageing included.
+pub fn bounds_ahead(
+    place: (Priority, Timestamp, u64),
+    now: Timestamp,
+) -> [Option<(Timestamp, u64)>; 4] {
+    let (priority, ready_at, number) = place;
+    let own = priority.effective_rank(ready_at, now);
+    Priority::ALL.map(|other| {
+        let behind = other.rank().checked_sub(own)?;
+        // Waited long enough to be a class better than ours, or of our class and longer than we.
+        let better = now - AGEING_STEP.times(u64::from(behind) + 1);
+        let equal = now - AGEING_STEP.times(u64::from(behind));
+        let past = |at: Timestamp| (at + crate::Span::from_micros(1), 0);
+        let of_our_class = if behind == 0 {
+            (ready_at, number)
+        } else {
+            (ready_at, number).min(past(equal))
+        };
+        // Rank 0 is the best there is, so nothing can be better than it.
+        Some(if own == 0 {
+            of_our_class
+        } else {
+            of_our_class.max(past(better))
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +164,29 @@ mod tests {
                 let aged = now.since(pair[1].1) >= AGEING_STEP.times(3);
                 prop_assert!(!aged || pair[0].1 <= pair[1].1);
             }
+        }
+
+        #[test]
+        fn what_the_bounds_count_is_what_the_order_puts_first(
+            waits in prop::collection::vec((0u8..4, 0i64..2_000_000_000), 1..40), pick in 0usize..40
+        ) {
+            let now = Timestamp::from_micros(2_000_000_000);
+            let mut tasks: Vec<_> = waits
+                .iter()
+                .enumerate()
+                .map(|(i, (rank, at))| {
+                    Waiting(Priority::from_rank(*rank).unwrap(), Timestamp::from_micros(*at), i as u64)
+                })
+                .collect();
+            let subject = tasks[pick % tasks.len()].clone();
+            let bounds = bounds_ahead(subject.place(), now);
+            let counted = tasks
+                .iter()
+                .filter(|t| bounds[usize::from(t.0.rank())].is_none_or(|bound| (t.1, t.2) < bound))
+                .count();
+            sort_candidates(&mut tasks, now);
+            let place = tasks.iter().position(|t| t.2 == subject.2).unwrap();
+            prop_assert_eq!(counted, place);
         }
     }
 }
