@@ -1,0 +1,194 @@
+//! Task queues that others use, doing no-op tasks on this machine: what a
+//! reader compares our figures with.
+//!
+//! A peer runs with its own documentation's settings for many short tasks and
+//! with the durability of its defaults. Each is measured three ways: adding
+//! alone, working alone, and both at once, which is created to completed.
+
+mod celery;
+mod graphile;
+mod postgres;
+mod rabbitmq;
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::machine::Machine;
+use crate::report::{Missing, Rate, Report};
+
+/// A run that takes longer has hung.
+const RUN_LIMIT: Duration = Duration::from_secs(300);
+
+/// What to measure.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Tasks in each run
+    #[arg(long, default_value_t = 20_000)]
+    tasks: u64,
+    /// Measure only this peer
+    #[arg(long)]
+    only: Option<Peer>,
+    /// Install missing Debian packages with apt-get (needs root)
+    #[arg(long)]
+    install: bool,
+    /// Write the figures as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Peer {
+    GraphileWorker,
+    Celery,
+}
+
+impl Peer {
+    fn name(self) -> &'static str {
+        match self {
+            Self::GraphileWorker => "graphile-worker",
+            Self::Celery => "celery",
+        }
+    }
+
+    fn measure(self, bench: &Bench) -> Result<Vec<Rate>> {
+        match self {
+            Self::GraphileWorker => graphile::measure(bench),
+            Self::Celery => celery::measure(bench),
+        }
+    }
+}
+
+/// What every peer's measurement is given.
+struct Bench {
+    tasks: u64,
+    install: bool,
+    /// Emptied and removed when the run ends.
+    scratch: TempDir,
+    /// Keeps installed packages from run to run.
+    cache: PathBuf,
+}
+
+/// When a role of a peer began and ended its work.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Span {
+    began: f64,
+    ended: f64,
+}
+
+impl Span {
+    /// Reads the line of JSON that a role ends with.
+    fn read(output: &str) -> Result<Self> {
+        let line = output.lines().next_back().unwrap_or_default();
+        serde_json::from_str(line).with_context(|| format!("not a span of time: {line:?}"))
+    }
+
+    fn length(self) -> f64 {
+        self.ended - self.began
+    }
+}
+
+/// Measures the peers one after the other; one that can't be had doesn't keep
+/// the other from being measured.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let scratch = scratch_folder()?;
+    let machine = Machine::look(scratch.path())?;
+    let bench = Bench {
+        tasks: options.tasks,
+        install: options.install,
+        scratch,
+        cache: cache_folder()?,
+    };
+    let mut report = Report {
+        machine,
+        rates: Vec::new(),
+        missing: Vec::new(),
+    };
+    for peer in [Peer::GraphileWorker, Peer::Celery] {
+        if options.only.is_some_and(|only| only != peer) {
+            continue;
+        }
+        eprintln!("measuring {}", peer.name());
+        match peer.measure(&bench) {
+            Ok(rates) => report.rates.extend(rates),
+            Err(error) => report.missing.push(Missing {
+                subject: peer.name().to_owned(),
+                why: format!("{error:#}"),
+            }),
+        }
+    }
+    report.publish(options.json.as_deref())?;
+    Ok(if report.missing.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// A folder that a service running as another user may pass through.
+fn scratch_folder() -> Result<TempDir> {
+    let folder = tempfile::Builder::new()
+        .prefix("collective-bench-")
+        .tempdir()
+        .context("cannot create a temporary folder")?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))?;
+    Ok(folder)
+}
+
+fn cache_folder() -> Result<PathBuf> {
+    let base = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME is set")?;
+    let folder = base.join("collective-bench");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// The folder of a peer's program in the repository.
+fn source_folder(peer: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("peers")
+        .join(peer)
+}
+
+/// The first of these that exists.
+fn find(what: &str, candidates: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
+    let on_path = env::var_os("PATH").map(|path| {
+        env::split_paths(&path)
+            .map(|folder| folder.join(what))
+            .collect::<Vec<_>>()
+    });
+    candidates
+        .into_iter()
+        .chain(on_path.unwrap_or_default())
+        .find(|path| path.is_file())
+}
+
+/// Installs a Debian package when that is allowed, else says how to.
+fn debian_package(bench: &Bench, package: &str) -> Result<()> {
+    if !bench.install {
+        bail!("{package} is not installed; install it, or let --install do it (Debian, as root)");
+    }
+    for arguments in [
+        &["update"][..],
+        &["install", "-y", "--no-install-recommends", package],
+    ] {
+        let mut command = std::process::Command::new("apt-get");
+        command
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive");
+        // No service of the package's own is started: the runlevel has none.
+        command.env("RUNLEVEL", "1");
+        crate::process::run(command).with_context(|| format!("cannot install {package}"))?;
+    }
+    Ok(())
+}
