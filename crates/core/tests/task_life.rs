@@ -1,5 +1,7 @@
 //! The task's life as sentences and as properties: every state, every command.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on must fail")]
+
 use std::fmt::Write;
 
 use collective_core::event::Fact;

@@ -12,6 +12,7 @@ pub mod hub;
 pub mod keys;
 pub mod leases;
 mod ledger;
+mod memory;
 pub mod messages;
 pub mod questions;
 pub mod queues;

@@ -13,7 +13,8 @@ use collective_core::{AgentName, Code, MessageId, Rejection, Span, TeamName, Tim
 
 use crate::access::{require, require_agent};
 use crate::ledger::Ledger;
-use crate::tasks::{Memory, page_size};
+use crate::memory::Memory;
+use crate::tasks::page_size;
 use crate::{Hub, wait};
 
 /// `POST /v1/messages`: durable in every recipient's inbox when it returns.

@@ -9,7 +9,8 @@ use collective_core::{Code, Rejection, ScheduleId, TaskId, TeamName, Timestamp};
 
 use crate::access::require;
 use crate::ledger::{Ledger, SERVER};
-use crate::tasks::{self, Memory};
+use crate::memory::Memory;
+use crate::tasks;
 use crate::{Hub, schemas};
 
 /// `POST /v1/schedules`.

@@ -5,6 +5,8 @@
 //! [`retry`] what follows a failure, [`check`] when it counts as done.
 
 pub mod check;
+mod evolve;
+mod follow;
 pub mod graph;
 pub mod lease;
 pub mod order;

@@ -1,0 +1,214 @@
+//! Claims: the next tasks for an agent, under leases, with all that their attempts need.
+
+use std::collections::HashSet;
+
+use collective_api::leases::{Claim, ClaimAnswer, ClaimRequest, DependencyResult};
+use collective_core::agent::Agent;
+use collective_core::explain::{Hold, open_lanes};
+use collective_core::limits::{
+    MAX_BATCH, MAX_DEPENDENCY_RESULTS_LEN, MAX_LEASE, MAX_PAGE, MIN_LEASE,
+};
+use collective_core::ports::Topic;
+use collective_core::ports::store::{Failed, Tx};
+use collective_core::question::QuestionState;
+use collective_core::role::{Permission, Principal};
+use collective_core::task::order::sort_candidates;
+use collective_core::task::{LeaseToken, Task, TaskRef};
+use collective_core::{AgentName, Code, Rejection, Span, TaskId, TeamName, Timestamp};
+
+use crate::access::{require, require_agent};
+use crate::ledger::Ledger;
+use crate::{Hub, agents, wait};
+
+/// `POST /v1/leases/claim`.
+pub async fn claim(
+    hub: &Hub,
+    who: &Principal,
+    request: &ClaimRequest,
+) -> Result<ClaimAnswer, Rejection> {
+    require(hub, who, Permission::ClaimTasks).await?;
+    require_agent(hub, who, &request.agent).await?;
+    if request.max == 0 || request.max as usize > MAX_BATCH {
+        return Err(Rejection::new(
+            Code::InvalidField,
+            format!("must be 1 to {MAX_BATCH}, not {}", request.max),
+        )
+        .at("max"));
+    }
+    if request.lease < MIN_LEASE || request.lease > MAX_LEASE {
+        return Err(Rejection::new(
+            Code::InvalidField,
+            format!("must be {MIN_LEASE} to {MAX_LEASE}, not {}", request.lease),
+        )
+        .at("lease"));
+    }
+    if hub.draining() {
+        return Err(draining());
+    }
+    agents::seen(hub, &who.team, &request.agent).await;
+    let first = claim_now(hub, who, request).await?;
+    if !first.claims.is_empty() || request.wait == Span::ZERO {
+        return Ok(first);
+    }
+    let agent = hub
+        .read()
+        .await?
+        .agent(&who.team, &request.agent)
+        .await?
+        .ok_or_else(|| unregistered(&request.agent))?;
+    let mut topics: Vec<Topic> = agent
+        .lanes()
+        .into_iter()
+        .map(|lane| Topic::Lane(who.team.clone(), lane))
+        .collect();
+    topics.push(Topic::Agent(who.team.clone(), request.agent.clone()));
+    let claimed = wait::until(hub, &topics, request.wait, || async move {
+        let answer = claim_now(hub, who, request).await?;
+        Ok((!answer.claims.is_empty()).then_some(answer))
+    })
+    .await?;
+    Ok(claimed.unwrap_or(first))
+}
+
+fn draining() -> Rejection {
+    Rejection::new(
+        Code::Draining,
+        "the server is stopping and hands out nothing",
+    )
+    .hint("try again in a moment")
+}
+
+pub(super) fn unregistered(agent: &AgentName) -> Rejection {
+    Rejection::not_found("agent", agent).hint(format!("register it first: PUT /v1/agents/{agent}"))
+}
+
+async fn claim_now(
+    hub: &Hub,
+    who: &Principal,
+    request: &ClaimRequest,
+) -> Result<ClaimAnswer, Rejection> {
+    let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
+    let (name, max, ttl) = (request.agent.clone(), request.max, request.lease);
+    let hub_of_work = hub.clone();
+    hub.write(move |tx| {
+        Box::pin(async move {
+            let agent = tx
+                .agent(&team, &name)
+                .await?
+                .ok_or_else(|| unregistered(&name))?;
+            match pick(tx, &team, &agent, max, now).await? {
+                Err(hold) => Ok(ClaimAnswer {
+                    claims: Vec::new(),
+                    hold: Some(hold),
+                }),
+                Ok(picked) => {
+                    let mut ledger = Ledger::new(team.clone(), actor, now);
+                    let mut claims = Vec::with_capacity(picked.len());
+                    for mut task in picked {
+                        let (token, transition) =
+                            task.claim(&name, hub_of_work.entropy().secret(), ttl, now)?;
+                        claims.push(describe(tx, &team, &task, token).await?);
+                        ledger.moved(task, transition);
+                    }
+                    ledger.commit(tx).await?;
+                    Ok(ClaimAnswer { claims, hold: None })
+                }
+            }
+        })
+    })
+    .await
+}
+
+/// The tasks that the agent gets now, or what holds it back.
+async fn pick(
+    tx: &mut dyn Tx,
+    team: &TeamName,
+    agent: &Agent,
+    max: u32,
+    now: Timestamp,
+) -> Result<Result<Vec<Task>, Hold>, Failed> {
+    let held = tx.held_by(team, &agent.name).await?;
+    let paused: HashSet<_> = tx
+        .queues(team)
+        .await?
+        .into_iter()
+        .filter(|queue| queue.paused)
+        .map(|queue| queue.name)
+        .collect();
+    let lanes = match open_lanes(agent, held, &paused) {
+        Ok(lanes) => lanes,
+        Err(hold) => return Ok(Err(hold)),
+    };
+    let free = agent.spec.slots.saturating_sub(held).min(max) as usize;
+    let mut heads = tx.lock_heads(team, &lanes, free).await?;
+    sort_candidates(&mut heads, now);
+    heads.truncate(free);
+    let ids: Vec<TaskId> = heads.into_iter().map(|head| head.id).collect();
+    Ok(Ok(if ids.is_empty() {
+        Vec::new()
+    } else {
+        tx.lock_tasks(team, &ids).await?
+    }))
+}
+
+/// A claimed task with what its attempt needs.
+async fn describe(
+    tx: &mut dyn Tx,
+    team: &TeamName,
+    task: &Task,
+    token: LeaseToken,
+) -> Result<Claim, Failed> {
+    let mut budget = MAX_DEPENDENCY_RESULTS_LEN;
+    let mut dependencies = Vec::with_capacity(task.spec.depends_on.len());
+    for dependency in &task.spec.depends_on {
+        if let TaskRef::Id(id) = dependency.task
+            && let Some(on) = tx.task(team, id).await?
+        {
+            dependencies.push(dependency_result(on, &mut budget));
+        }
+    }
+    let answers = if task.epoch.0 > 1 {
+        tx.questions(team, Some(QuestionState::Answered), Some(task.id), MAX_PAGE)
+            .await?
+    } else {
+        Vec::new()
+    };
+    let expires_at = task
+        .lease
+        .as_ref()
+        .map_or(task.ready_at, |lease| lease.expires_at);
+    Ok(Claim {
+        task: task.clone(),
+        token,
+        expires_at,
+        dependencies,
+        answers,
+    })
+}
+
+/// What a dependency gave, as far as the budget of bytes allows.
+fn dependency_result(on: Task, budget: &mut usize) -> DependencyResult {
+    let (text, json) = match (on.result, on.failure) {
+        (Some(result), _) => (result.text, result.json),
+        (None, Some(failure)) => (failure.reason, None),
+        (None, None) => (String::new(), None),
+    };
+    let json_size = json.as_ref().map_or(0, |json| json.to_string().len());
+    let cut = text.len() + json_size > *budget;
+    let (text, json) = if cut {
+        (collective_core::text::tail(&text, *budget).to_owned(), None)
+    } else {
+        (text, json)
+    };
+    *budget = budget.saturating_sub(text.len() + if json.is_some() { json_size } else { 0 });
+    DependencyResult {
+        task: on.id,
+        number: on.number,
+        key: on.spec.key,
+        title: on.spec.title,
+        state: on.state,
+        text,
+        json,
+        cut,
+    }
+}
