@@ -64,7 +64,9 @@ pub async fn claim(
     topics.push(Topic::Agent(who.team.clone(), request.agent.clone()));
     let claimed = wait::until(hub, &topics, request.wait, || async move {
         let answer = claim_now(hub, who, request).await?;
-        Ok((!answer.claims.is_empty()).then_some(answer))
+        // An agent that drains gets nothing however long it waits.
+        let over = !answer.claims.is_empty() || answer.hold == Some(Hold::Draining);
+        Ok(over.then_some(answer))
     })
     .await?;
     Ok(claimed.unwrap_or(first))
