@@ -1,1 +1,9 @@
 //! Agent processes: guard, worktrees, presets, checks, the claim loop.
+
+pub mod attempt;
+pub mod guard;
+pub mod orphans;
+pub mod output;
+pub mod preset;
+pub mod process;
+pub mod runs;
