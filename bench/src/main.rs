@@ -8,11 +8,19 @@
 mod machine;
 mod peers;
 mod process;
+mod ratios;
 mod report;
+mod server;
 
+use std::env;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::machine::Machine;
+use crate::report::Report;
 
 #[derive(Parser)]
 #[command(
@@ -22,20 +30,51 @@ use clap::{Parser, Subcommand};
 struct Arguments {
     #[command(subcommand)]
     subject: Subject,
+    /// Write the figures as JSON to this file
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Subject {
-    /// Measure graphile-worker and Celery on this machine
+    /// The server, its peers and the ratios between them, in one run
+    All(All),
+    /// The server and the limit of the machine under it
+    Server(server::Options),
+    /// graphile-worker and Celery
     Peers(peers::Options),
 }
 
+#[derive(Args)]
+struct All {
+    #[command(flatten)]
+    server: server::Options,
+    #[command(flatten)]
+    peers: peers::Options,
+}
+
 fn main() -> ExitCode {
-    let ended = match Arguments::parse().subject {
-        Subject::Peers(options) => peers::run(&options),
-    };
-    ended.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    match run(&Arguments::parse()) {
+        Ok(report) if report.missing.is_empty() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Report> {
+    let mut report = Report::new(Machine::look(&env::temp_dir())?);
+    match &arguments.subject {
+        Subject::All(all) => {
+            server::measure(&all.server, &mut report)?;
+            peers::measure(&all.peers, &mut report)?;
+        }
+        Subject::Server(options) => server::measure(options, &mut report)?,
+        Subject::Peers(options) => peers::measure(options, &mut report)?,
+    }
+    ratios::add(&mut report);
+    report.publish(arguments.json.as_deref())?;
+    Ok(report)
 }

@@ -10,11 +10,11 @@ use anyhow::{Context, Result};
 use rustix::process::Signal;
 
 use super::rabbitmq::RabbitMq;
-use super::{Bench, RUN_LIMIT, Span, find, source_folder};
+use super::{Bench, RUN_LIMIT, Span, WHOLE, find, source_folder};
 use crate::process::{self, Process};
-use crate::report::Rate;
+use crate::report::Figure;
 
-const NAME: &str = "celery";
+pub(super) const NAME: &str = "celery";
 /// One for each core of the machine that the targets are set for.
 const WORKER_PROCESSES: &str = "2";
 /// Publishing with confirms is so slow that a fraction of the tasks makes a run
@@ -25,7 +25,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// Size of the file in which the worker processes count; see `tasks.py`.
 const COUNTER_BYTES: usize = 64 * 8;
 
-pub(super) fn measure(bench: &Bench) -> Result<Vec<Rate>> {
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let python = install(bench)?;
     let rabbitmq = RabbitMq::start(bench)?;
     let counter = bench.scratch.path().join("celery-counter");
@@ -37,15 +37,15 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Rate>> {
         url: rabbitmq.url(),
         counter,
     };
-    let mut rates = Vec::new();
+    let mut figures = Vec::new();
 
     let added = Span::read(&driver.role("celery-add", "add")?.finish(RUN_LIMIT)?)?;
-    rates.push(Rate::new(NAME, "add alone", tasks, added.length()));
+    figures.push(Figure::rate(NAME, "add alone", tasks, added.length()));
     driver.reset()?;
     let watch = driver.role("celery-watch", "watch")?;
     let worker = driver.worker()?;
     let worked = Span::read(&watch.finish(RUN_LIMIT)?)?;
-    rates.push(Rate::new(NAME, "work alone", tasks, worked.length()));
+    figures.push(Figure::rate(NAME, "work alone", tasks, worked.length()));
     drop(worker);
 
     driver.reset()?;
@@ -55,8 +55,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Rate>> {
     let added = Span::read(&driver.role("celery-add", "add")?.finish(RUN_LIMIT)?)?;
     let worked = Span::read(&watch.finish(RUN_LIMIT)?)?;
     let whole = worked.ended - added.began;
-    rates.push(Rate::new(NAME, "created to completed", tasks, whole));
-    Ok(rates)
+    figures.push(Figure::rate(NAME, WHOLE, tasks, whole));
+    Ok(figures)
 }
 
 struct Driver<'a> {

@@ -9,11 +9,11 @@ use anyhow::{Context, Result};
 use rustix::process::Signal;
 
 use super::postgres::Postgres;
-use super::{Bench, RUN_LIMIT, Span, find, source_folder};
+use super::{Bench, RUN_LIMIT, Span, WHOLE, find, source_folder};
 use crate::process::{self, Process};
-use crate::report::Rate;
+use crate::report::Figure;
 
-const NAME: &str = "graphile-worker";
+pub(super) const NAME: &str = "graphile-worker";
 /// Jobs in one call of `add_jobs`, as in our own benchmark.
 const BATCH: &str = "64";
 /// Jobs at once in the worker: what its page on performance uses.
@@ -41,7 +41,7 @@ impl Mode {
     }
 }
 
-pub(super) fn measure(bench: &Bench) -> Result<Vec<Rate>> {
+pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let program = install(bench)?;
     let postgres = Postgres::start(bench)?;
     let driver = Driver {
@@ -54,18 +54,18 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Rate>> {
     driver.add(1)?.finish(RUN_LIMIT)?;
     driver.work(1, Mode::Defaults)?.finish(RUN_LIMIT)?;
 
-    let mut rates = Vec::new();
+    let mut figures = Vec::new();
     for mode in [Mode::Defaults, Mode::Batched] {
         let subject = format!("{NAME}, {}", mode.name());
         let added = Span::read(&driver.add(bench.tasks)?.finish(RUN_LIMIT)?)?;
         let worked = Span::read(&driver.work(bench.tasks, mode)?.finish(RUN_LIMIT)?)?;
-        rates.push(Rate::new(
+        figures.push(Figure::rate(
             &subject,
             "add alone",
             bench.tasks,
             added.length(),
         ));
-        rates.push(Rate::new(
+        figures.push(Figure::rate(
             &subject,
             "work alone",
             bench.tasks,
@@ -77,14 +77,9 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Rate>> {
         let added = Span::read(&driver.add(bench.tasks)?.finish(RUN_LIMIT)?)?;
         let worked = Span::read(&worker.finish(RUN_LIMIT)?)?;
         let whole = worked.ended - added.began;
-        rates.push(Rate::new(
-            &subject,
-            "created to completed",
-            bench.tasks,
-            whole,
-        ));
+        figures.push(Figure::rate(&subject, WHOLE, bench.tasks, whole));
     }
-    Ok(rates)
+    Ok(figures)
 }
 
 struct Driver<'a> {

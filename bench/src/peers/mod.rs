@@ -14,7 +14,7 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -22,8 +22,13 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::machine::Machine;
-use crate::report::{Missing, Rate, Report};
+use crate::process;
+use crate::report::{Figure, Report};
+
+/// The peers, by the subject of their figures.
+pub(crate) const NAMES: [&str; 2] = [graphile::NAME, celery::NAME];
+/// The figure of each that is compared.
+pub(crate) const WHOLE: &str = "created to completed";
 
 /// A run that takes longer has hung.
 const RUN_LIMIT: Duration = Duration::from_secs(300);
@@ -31,8 +36,8 @@ const RUN_LIMIT: Duration = Duration::from_secs(300);
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Tasks in each run
-    #[arg(long, default_value_t = 20_000)]
+    /// No-op tasks in each run of a peer
+    #[arg(long = "peer-tasks", value_name = "TASKS", default_value_t = 20_000)]
     tasks: u64,
     /// Measure only this peer
     #[arg(long)]
@@ -40,9 +45,6 @@ pub(crate) struct Options {
     /// Install missing Debian packages with apt-get (needs root)
     #[arg(long)]
     install: bool,
-    /// Write the figures as JSON to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -54,12 +56,12 @@ enum Peer {
 impl Peer {
     fn name(self) -> &'static str {
         match self {
-            Self::GraphileWorker => "graphile-worker",
-            Self::Celery => "celery",
+            Self::GraphileWorker => graphile::NAME,
+            Self::Celery => celery::NAME,
         }
     }
 
-    fn measure(self, bench: &Bench) -> Result<Vec<Rate>> {
+    fn measure(self, bench: &Bench) -> Result<Vec<Figure>> {
         match self {
             Self::GraphileWorker => graphile::measure(bench),
             Self::Celery => celery::measure(bench),
@@ -98,39 +100,21 @@ impl Span {
 
 /// Measures the peers one after the other; one that can't be had doesn't keep
 /// the other from being measured.
-pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let scratch = scratch_folder()?;
-    let machine = Machine::look(scratch.path())?;
+pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let bench = Bench {
         tasks: options.tasks,
         install: options.install,
-        scratch,
+        scratch: scratch_folder()?,
         cache: cache_folder()?,
-    };
-    let mut report = Report {
-        machine,
-        rates: Vec::new(),
-        missing: Vec::new(),
     };
     for peer in [Peer::GraphileWorker, Peer::Celery] {
         if options.only.is_some_and(|only| only != peer) {
             continue;
         }
         eprintln!("measuring {}", peer.name());
-        match peer.measure(&bench) {
-            Ok(rates) => report.rates.extend(rates),
-            Err(error) => report.missing.push(Missing {
-                subject: peer.name().to_owned(),
-                why: format!("{error:#}"),
-            }),
-        }
+        report.take(peer.name(), peer.measure(&bench));
     }
-    report.publish(options.json.as_deref())?;
-    Ok(if report.missing.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(())
 }
 
 /// A folder that a service running as another user may pass through.
@@ -182,13 +166,13 @@ fn debian_package(bench: &Bench, package: &str) -> Result<()> {
         &["update"][..],
         &["install", "-y", "--no-install-recommends", package],
     ] {
-        let mut command = std::process::Command::new("apt-get");
+        let mut command = Command::new("apt-get");
         command
             .args(arguments)
             .env("DEBIAN_FRONTEND", "noninteractive");
         // No service of the package's own is started: the runlevel has none.
         command.env("RUNLEVEL", "1");
-        crate::process::run(command).with_context(|| format!("cannot install {package}"))?;
+        process::run(command).with_context(|| format!("cannot install {package}"))?;
     }
     Ok(())
 }

@@ -1,0 +1,105 @@
+//! Starts the server's binary on a data folder, and looks at its process.
+
+use std::env;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use collective_client::{Client, ClientOptions, Token};
+use rustix::process::Signal;
+
+use super::Bench;
+use crate::process::{Process, free_port, read_text};
+
+/// How long a start may take, a store of a million tasks included.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// The binary's file name.
+const PROGRAM: &str = "collective";
+
+/// A running server; dropping it stops it.
+pub(super) struct Server {
+    process: Process,
+    url: String,
+    token: Token,
+    /// From its start to its first ready answer.
+    pub(super) ready_after: Duration,
+}
+
+/// The binary that was named, or the one that was built with this program.
+pub(super) fn find(named: Option<&Path>) -> Result<PathBuf> {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => env::current_exe()
+            .context("cannot find this program")?
+            .with_file_name(PROGRAM),
+    };
+    if !path.is_file() {
+        bail!(
+            "there is no server at {}; build it, or name it by --server",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+impl Server {
+    /// Starts it on the folder of this name in the scratch folder, which may
+    /// hold what an earlier one left.
+    pub(super) fn start(bench: &Bench<'_>, folder: &str) -> Result<Self> {
+        let data = bench.scratch.path().join(folder);
+        let port = free_port()?;
+        let mut command = Command::new(&bench.server);
+        command.arg("up").arg("--data").arg(&data);
+        command.args(["--listen", &format!("127.0.0.1:{port}")]);
+        let began = Instant::now();
+        let mut process = Process::start("server", command, bench.scratch.path(), Signal::TERM)?;
+        process.wait_until(START_LIMIT, |_| is_ready(port))?;
+        let ready_after = began.elapsed();
+        let token = fs::read_to_string(data.join("token")).context("the server left no token")?;
+        let url = format!("http://127.0.0.1:{port}");
+        Ok(Self {
+            process,
+            url,
+            token: Token::new(token),
+            ready_after,
+        })
+    }
+
+    /// A client with the administrator's key.
+    pub(super) fn client(&self) -> Result<Client> {
+        Client::new(ClientOptions::new(&self.url, self.token.clone())).context("no client")
+    }
+
+    /// Memory that the process has in use now.
+    pub(super) fn resident_mib(&self) -> Result<f64> {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = read_text(Path::new(&path))?;
+        let kib: f64 = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|value| value.trim().strip_suffix("kB"))
+            .and_then(|value| value.trim().parse().ok())
+            .with_context(|| format!("{path} doesn't say how much is resident"))?;
+        Ok(kib / 1024.0)
+    }
+}
+
+/// Whether `/readyz` answers 200. Asked by hand: a client would retry.
+fn is_ready(port: u16) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        let request =
+            format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.starts_with("HTTP/1.1 200"))
+    };
+    ask().unwrap_or(false)
+}

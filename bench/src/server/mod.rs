@@ -1,0 +1,123 @@
+//! The real server binary under load, over HTTP, with the client that agents
+//! use: an optimised build, a data folder on the real disk, durable commits.
+
+mod binary;
+mod growth;
+mod latency;
+mod limit;
+mod resources;
+mod team;
+mod throughput;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::report::{Figure, Report};
+
+/// The subject of the server's figures.
+pub(crate) const NAME: &str = "collective";
+/// What the headline figures begin with: batches of 64 throughout.
+pub(crate) const BATCHED: &str = "created to completed, batches of 64";
+/// The subject of what the machine allows at most.
+pub(crate) const LIMIT: &str = "SQLite alone";
+/// Its figure to compare with.
+pub(crate) const LIMIT_WHAT: &str = "created to completed";
+
+/// Tasks in one request, as in the peers' benchmark.
+const BATCH: usize = 64;
+
+/// What to measure of the server.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The server's binary; the one built beside this program if not given
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
+    /// Tasks in each run with batches; a run without has a tenth
+    #[arg(long, value_name = "TASKS", default_value_t = 64_000)]
+    tasks: u64,
+    /// Grow the store to this many queued tasks
+    #[arg(long, value_name = "TASKS", default_value_t = 1_000_000)]
+    grow_to: u64,
+    /// Measure only this
+    #[arg(long = "part", value_name = "PART")]
+    parts: Vec<Part>,
+}
+
+/// One kind of measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// What SQLite alone does on this machine
+    Limit,
+    /// Tasks per second, created to completed
+    Throughput,
+    /// Time from create to claim when little happens
+    Latency,
+    /// Start-up time and memory
+    Resources,
+    /// Cost of a claim as the store grows
+    Growth,
+}
+
+impl Part {
+    const ALL: [Self; 5] = [
+        Self::Limit,
+        Self::Throughput,
+        Self::Latency,
+        Self::Resources,
+        Self::Growth,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Limit => "the machine's limit",
+            Self::Throughput => "throughput",
+            Self::Latency => "latency",
+            Self::Resources => "start and memory",
+            Self::Growth => "growth",
+        }
+    }
+}
+
+/// What every part is given.
+struct Bench<'a> {
+    options: &'a Options,
+    server: PathBuf,
+    /// Removed when the run ends.
+    scratch: TempDir,
+    runtime: Runtime,
+}
+
+/// Measures the parts one after the other, each on a server of its own.
+pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
+    let bench = Bench {
+        options,
+        server: binary::find(options.server.as_deref())?,
+        scratch: tempfile::Builder::new()
+            .prefix("collective-bench-")
+            .tempdir()
+            .context("cannot create a temporary folder")?,
+        runtime: Runtime::new().context("cannot start the load driver")?,
+    };
+    for part in Part::ALL {
+        if !options.parts.is_empty() && !options.parts.contains(&part) {
+            continue;
+        }
+        eprintln!("measuring {NAME}: {}", part.name());
+        report.take(&format!("{NAME}: {}", part.name()), run(part, &bench));
+    }
+    Ok(())
+}
+
+fn run(part: Part, bench: &Bench<'_>) -> Result<Vec<Figure>> {
+    match part {
+        Part::Limit => limit::measure(bench),
+        Part::Throughput => throughput::measure(bench),
+        Part::Latency => latency::measure(bench),
+        Part::Resources => resources::measure(bench),
+        Part::Growth => growth::measure(bench),
+    }
+}
