@@ -1,0 +1,97 @@
+//! What happens around every route: the request's id, the guard of the host
+//! name, the bound on its time, panics, the written refusal, counting and logging.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use collective_api::REQUEST_ID_HEADER;
+use collective_core::{Code, Rejection};
+use futures_util::FutureExt;
+
+use super::app::App;
+use super::problem::Refused;
+use super::request_id::RequestId;
+use crate::telemetry::events::RequestServed;
+
+/// How long a request may take until its answer begins: the longest long-poll
+/// (`limits::MAX_WAIT`, 55 s), and time to read a body and to commit.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
+/// Probes come from machines that know an address, not a name.
+const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+/// The label of requests that no route matches, whatever their path.
+const UNMATCHED: &str = "unmatched";
+
+pub(crate) async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = RequestId::of(request.headers());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+
+    let host = if PROBES.contains(&route) {
+        Ok(())
+    } else {
+        app.hosts.check(request.uri(), request.headers())
+    };
+    request.extensions_mut().insert(id.clone());
+    let mut response = match host {
+        Ok(()) => bounded(request, next).await,
+        Err(rejection) => Refused::from(rejection).into_response(),
+    };
+
+    let refused = response.extensions_mut().remove::<Refused>();
+    if let Some(refused) = &refused {
+        // Headers that were set on the way (`Allow`) stay.
+        let written = refused.write(&id);
+        let (parts, body) = written.into_parts();
+        response.headers_mut().extend(parts.headers);
+        *response.status_mut() = parts.status;
+        *response.body_mut() = body;
+    }
+    let headers = response.headers_mut();
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if let Some(value) = id.header() {
+        headers.insert(REQUEST_ID_HEADER, value);
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    app.metrics.emit(&RequestServed {
+        id: id.as_str(),
+        method: &method,
+        route,
+        status: response.status().as_u16(),
+        rejection: refused.as_ref().map(Refused::rejection),
+        took: started.elapsed(),
+    });
+    response
+}
+
+/// The answer of the route, or a refusal in its place if it took too long or panicked.
+async fn bounded(request: Request, next: Next) -> Response {
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let rejection = match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
+        Ok(Ok(response)) => return response,
+        Ok(Err(panic)) => {
+            let what = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            Rejection::new(Code::Internal, format!("a handler panicked: {what}"))
+        }
+        Err(_) => Rejection::new(
+            Code::Timeout,
+            format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()),
+        )
+        .hint("look whether it was carried out, or send it again with the same Idempotency-Key"),
+    };
+    Refused::from(rejection).into_response()
+}

@@ -1,0 +1,114 @@
+//! Log lines: where they go and what they look like.
+//!
+//! Field names are stable, since pipelines parse them: `timestamp`, `level`,
+//! `target`, `message`, and what each event of [`super::events`] adds.
+
+use std::panic::PanicHookInfo;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Where lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LogTarget {
+    /// Standard error, for a program that prints something else.
+    #[default]
+    Stderr,
+    /// Standard output, for a server in a container.
+    Stdout,
+}
+
+/// How to log.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// What a line looks like.
+    pub format: LogFormat,
+    /// Where lines go.
+    pub target: LogTarget,
+    /// Which lines: `info`, `collective_server=debug,info` and the like.
+    pub filter: String,
+    /// Whether text is coloured.
+    pub color: bool,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::default(),
+            target: LogTarget::default(),
+            filter: "info".to_owned(),
+            color: false,
+        }
+    }
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter can't be read.
+    #[error("log filter `{filter}`: {reason}")]
+    Filter {
+        /// The filter.
+        filter: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something logs already in this process.
+    #[error("logging is set up already")]
+    SetUpAlready(#[source] TryInitError),
+}
+
+/// Sets logging up for the whole process, panics included. Once only.
+pub fn init(options: &LogOptions) -> Result<(), LogError> {
+    let filter = EnvFilter::builder()
+        .parse(&options.filter)
+        .map_err(|error| LogError::Filter {
+            filter: options.filter.clone(),
+            reason: error.to_string(),
+        })?;
+    let writer = match options.target {
+        LogTarget::Stderr => BoxMakeWriter::new(std::io::stderr),
+        LogTarget::Stdout => BoxMakeWriter::new(std::io::stdout),
+    };
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(options.color && options.format == LogFormat::Text);
+    match options.format {
+        LogFormat::Text => lines.finish().try_init(),
+        LogFormat::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .finish()
+            .try_init(),
+    }
+    .map_err(LogError::SetUpAlready)?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// A panic is a line like any other, so that it reaches the same pipeline.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let what = panic.payload_as_str().unwrap_or("no message");
+    let place = panic.location().map(ToString::to_string);
+    let thread = std::thread::current();
+    tracing::error!(
+        panic = what,
+        location = place.as_deref().unwrap_or("unknown"),
+        thread = thread.name().unwrap_or("unnamed"),
+        "panic"
+    );
+}

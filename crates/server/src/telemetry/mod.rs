@@ -1,0 +1,15 @@
+//! What the operator sees of a server: log lines and metrics.
+//!
+//! An internal event is one struct that writes its log line and moves its
+//! metric together ([`events`]). Task counters follow committed events
+//! ([`lanes`]), so they are exact; gauges are read when someone looks
+//! ([`census`]). Nothing here may hold a secret, a prompt or a result.
+
+mod census;
+pub(crate) mod events;
+mod lanes;
+mod log;
+pub(crate) mod metrics;
+mod process;
+
+pub use log::{LogError, LogFormat, LogOptions, LogTarget, init};
