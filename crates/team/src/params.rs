@@ -43,6 +43,7 @@ pub struct Param {
 pub(crate) struct Values {
     texts: BTreeMap<String, String>,
     left: Cell<usize>,
+    told: Cell<bool>,
 }
 
 /// What `${name}` may name here.
@@ -58,6 +59,16 @@ impl Values {
         Scope {
             values: self,
             item: None,
+        }
+    }
+
+    /// What is said of the first text that is too much; of the others nothing.
+    fn too_much(&self) -> Vec<Mistake> {
+        let mib = MAX_TEXT / (1024 * 1024);
+        let message = format!("filled in, the parameters grow to more than {mib} MiB of text");
+        match self.told.replace(true) {
+            true => Vec::new(),
+            false => vec![(message, None)],
         }
     }
 
@@ -121,7 +132,6 @@ enum Unfilled {
     NoItem,
     NoField(String),
     NoText,
-    TooMuch,
 }
 
 /// Reads the `params` section and what was set, and gives the scope of the whole file.
@@ -149,13 +159,13 @@ pub(crate) fn read(
     let built_in = Values {
         texts: texts.clone(),
         left: Cell::new(MAX_TEXT),
+        told: Cell::default(),
     };
     for (key, field) in &entries {
         let name = key.text.as_str();
-        if let Some(why) = bad_name(name) {
-            let hint = "use a-z, 0-9 and `_`, starting with a letter".to_owned();
+        if let Some((why, hint)) = bad_name(name) {
             let message = format!("parameter name `{}` {why}", shown(name));
-            sink.report(key.at, &field.place, message, Some(hint));
+            sink.report(key.at, &field.place, message, Some(hint.to_owned()));
             continue;
         }
         let (value, description) = declared(field, name, settings, built_in.scope(), key.at);
@@ -178,19 +188,23 @@ pub(crate) fn read(
             sink.report(At::FILE, &Place::root(), message, Some(hint));
         }
     }
-    let left = Cell::new(MAX_TEXT);
-    (params, Values { texts, left })
+    let values = Values { texts, ..built_in };
+    (params, values)
 }
 
-fn bad_name(name: &str) -> Option<&'static str> {
+/// What is wrong with a parameter's name, and what to do.
+fn bad_name(name: &str) -> Option<(&'static str, &'static str)> {
     if RESERVED.contains(&name) {
-        return Some("has a meaning of its own");
+        return Some(("has a meaning of its own", "choose another name"));
     }
     let mut chars = name.chars();
     let good = chars.next().is_some_and(|c| c.is_ascii_lowercase())
         && chars.all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'))
         && name.len() <= collective_core::limits::MAX_NAME_LEN;
-    (!good).then_some("is not one that can be set")
+    (!good).then_some((
+        "is not one that can be set",
+        "use 1 to 63 of a-z, 0-9 and `_`, starting with a letter",
+    ))
 }
 
 /// A parameter's value and description; a mistake leaves the value empty.
@@ -313,7 +327,7 @@ fn filled_scalar(scalar: &Scalar, scope: Scope<'_>) -> Result<Content, Vec<Mista
     };
     match scope.values.take(node.size().1) {
         true => Ok(node.content),
-        false => Err(vec![explain(&Unfilled::TooMuch, "", scope)]),
+        false => Err(scope.values.too_much()),
     }
 }
 
@@ -340,7 +354,7 @@ fn filled_text(text: &str, scope: Scope<'_>) -> Result<String, Vec<Mistake>> {
         };
         match scope.find(name) {
             Ok(Content::Scalar(found)) if out.len() + found.text.len() > MAX_TEXT => {
-                return Err(vec![explain(&Unfilled::TooMuch, name, scope)]);
+                return Err(scope.values.too_much());
             }
             Ok(Content::Scalar(found)) => out.push_str(&found.text),
             Ok(_) => mistakes.push(explain(&Unfilled::NoText, name, scope)),
@@ -377,13 +391,6 @@ fn explain(why: &Unfilled, name: &str, scope: Scope<'_>) -> Mistake {
         Unfilled::NoText => (
             format!("`${{{name}}}` is a list or a map, and stands inside a text"),
             Some("name a field of it, such as `${item.name}`".to_owned()),
-        ),
-        Unfilled::TooMuch => (
-            format!(
-                "filled in, the parameters grow to more than {} MiB of text",
-                MAX_TEXT / (1024 * 1024)
-            ),
-            None,
         ),
         Unfilled::NoField(step) => (
             format!("`${{{name}}}`: the item has no field `{}`", shown(step)),

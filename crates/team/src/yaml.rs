@@ -99,7 +99,7 @@ impl<'t> Builder<'t, '_> {
         self.nodes += 1;
         let (content, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let forced = self.tag(tag.as_deref(), at(span), place);
+                let forced = self.tag(tag.as_deref(), span, place);
                 let scalar = Scalar {
                     plain: style == ScalarStyle::Plain && !forced,
                     text: text.into_owned(),
@@ -108,11 +108,11 @@ impl<'t> Builder<'t, '_> {
                 (Content::Scalar(scalar), anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.tag(tag.as_deref(), at(span), place);
+                self.tag(tag.as_deref(), span, place);
                 (self.list(place)?, anchor)
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.tag(tag.as_deref(), at(span), place);
+                self.tag(tag.as_deref(), span, place);
                 (self.map(place)?, anchor)
             }
             Event::Alias(anchor) => return self.alias(anchor, at(span), place),
@@ -134,12 +134,19 @@ impl<'t> Builder<'t, '_> {
     }
 
     /// Whether the tag makes text of what it stands before; other tags mean nothing here.
-    fn tag(&self, tag: Option<&Tag>, at: At, place: &Place) -> bool {
+    fn tag(&self, tag: Option<&Tag>, span: Span, place: &Place) -> bool {
         let Some(tag) = tag else { return false };
         match tag.core_suffix() {
             Some(suffix) => suffix == "str",
             None => {
-                let message = format!("the tag `{}` means nothing here", shown(&tag.original()));
+                let text = tag.original();
+                let start = span.tag_start.unwrap_or(span.start);
+                let at = At {
+                    line: start.line(),
+                    column: start.col() + 1,
+                    width: text.chars().count(),
+                };
+                let message = format!("the tag `{}` means nothing here", shown(&text));
                 self.sink.report(at, place, message, None);
                 false
             }

@@ -1,0 +1,1 @@
+//! The examples are team files, for the reader and for the schema.
