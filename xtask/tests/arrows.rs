@@ -52,7 +52,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "server",
         knows: &["api", "core", "service"],
-        never: &[],
+        never: &["reqwest"],
     },
     Room {
         name: "client",

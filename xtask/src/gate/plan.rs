@@ -156,8 +156,12 @@ const NO_DENY: Action = Action::Missing {
     why: "cargo-deny is not installed; get it with: cargo install --locked cargo-deny",
 };
 
+/// Without warnings: that a crate is there in two versions is told by
+/// `cargo deny check bans` to whoever wants to mend it.
 const CHECK_POLICY: Action = Action::Run(Invocation::cargo(&[
     "deny",
+    "--log-level",
+    "error",
     "check",
     "--hide-inclusion-graph",
     "bans",
