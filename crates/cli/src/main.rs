@@ -1,1 +1,73 @@
-fn main() {}
+//! The binary `collective`: arguments in, tables or JSON out.
+//!
+//! This crate parses, calls and shows. It must never decide anything about
+//! tasks: rules are core's, and the server applies them.
+
+mod args;
+mod commands;
+mod connect;
+mod context;
+mod embedded;
+mod errors;
+mod folder;
+mod names;
+mod output;
+mod signals;
+mod text;
+mod when;
+mod world;
+
+use std::panic::AssertUnwindSafe;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use commands::{
+    agent, completions, dead, doctor, events, key, message, queue, reserve, schedule, status, task,
+    up,
+};
+use context::Context;
+use errors::CliError;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context::new(&cli.global);
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| CliError::file("can't start the runtime", error))?;
+        let outcome = runtime.block_on(dispatch(cli.command, &context));
+        // What still waits for standard input can't be woken; it goes with the process.
+        runtime.shutdown_background();
+        outcome
+    }))
+    // The message of the panic was printed where it happened.
+    .unwrap_or_else(|_| Err(CliError::Bug("the command broke off".to_owned())));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            context.out.error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
+    match command {
+        Command::Up(args) => up::run(args, context).await,
+        Command::Status(args) => status::run(&args, context).await,
+        Command::Doctor(args) => doctor::run(&args, context).await,
+        Command::Task(command) => task::run(command, context).await,
+        Command::Dead(command) => dead::run(command, context).await,
+        Command::Agent(command) => agent::run(command, context).await,
+        Command::Queue(command) => queue::run(command, context).await,
+        Command::Message(command) => message::run(command, context).await,
+        Command::Reserve(args) => reserve::run(args, context).await,
+        Command::Schedule(command) => schedule::run(command, context).await,
+        Command::Key(command) => key::run(command, context).await,
+        Command::Events(args) => events::run(&args, context).await,
+        Command::Completions(args) => completions::run(&args, context),
+    }
+}

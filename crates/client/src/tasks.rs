@@ -12,7 +12,7 @@ use collective_api::{Page, Reason};
 use collective_core::Span;
 use collective_core::event::Event;
 use collective_core::explain::Explanation;
-use collective_core::limits::MAX_WAIT;
+use collective_core::limits::{MAX_PAGE, MAX_WAIT};
 use collective_core::question::Question;
 use collective_core::task::{Task, TaskSpec};
 
@@ -68,23 +68,24 @@ impl Client {
         self.get(&["v1", "tasks"]).query(query).answer().await
     }
 
-    /// `GET /v1/tasks`, page after page, until there are `most` or no more.
+    /// `GET /v1/tasks`, page after page, until there are `most` or no more; `next` says whether there are.
     pub async fn list_tasks_up_to(
         &self,
         query: &ListTasks,
         most: usize,
-    ) -> Result<Vec<Task>, ClientError> {
+    ) -> Result<Page<Task>, ClientError> {
         let mut query = query.clone();
-        let mut tasks = Vec::new();
+        let mut items: Vec<Task> = Vec::new();
         loop {
-            let missing = most - tasks.len();
-            query.limit = Some(missing.min(collective_core::limits::MAX_PAGE));
-            let page = self.list_tasks(&query).await?;
-            tasks.extend(page.items.into_iter().take(missing));
-            match page.next {
-                Some(next) if tasks.len() < most => query.cursor = Some(next),
-                _ => return Ok(tasks),
+            let missing = most.saturating_sub(items.len());
+            query.limit = Some(missing.min(MAX_PAGE));
+            let mut page = self.list_tasks(&query).await?;
+            items.append(&mut page.items);
+            if page.next.is_none() || items.len() >= most {
+                let next = page.next;
+                return Ok(Page { items, next });
             }
+            query.cursor = page.next;
         }
     }
 
