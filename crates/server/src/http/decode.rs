@@ -179,13 +179,22 @@ fn rejection(message: &str, path: &Path, said: Option<&str>) -> Rejection {
             format!("there is no field `{}`", text::shown(field)),
         )
         .at(below(path, &text::shown(field)));
-        // serde lists the fields that there are in backticks, after the wrong one.
-        let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
-        return match text::nearest(field, known.iter().copied()) {
-            Some(near) => rejection.hint(format!("did you mean `{near}`?")),
-            None if known.is_empty() => rejection,
-            None => rejection.hint(format!("the fields are {}", known.join(", "))),
-        };
+        return advised(rejection, field, message, "the fields are");
+    }
+    if let Some(word) = named("unknown variant `") {
+        let rejection = Rejection::new(
+            Code::InvalidField,
+            format!(
+                "`{}` is none of the words that it may be",
+                text::shown(word)
+            ),
+        );
+        return advised(
+            rejection.at(path.to_string()),
+            word,
+            message,
+            "the words are",
+        );
     }
     let message = in_words_of_json(message);
     if path.iter().next().is_none() {
@@ -195,6 +204,17 @@ fn rejection(message: &str, path: &Path, said: Option<&str>) -> Rejection {
         );
     }
     Rejection::new(Code::InvalidField, message).at(path.to_string())
+}
+
+/// Adds the word that was meant, or all that there are. serde lists them in
+/// backticks, after the wrong one.
+fn advised(rejection: Rejection, word: &str, message: &str, all: &str) -> Rejection {
+    let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
+    match text::nearest(word, known.iter().copied()) {
+        Some(near) => rejection.hint(format!("did you mean `{near}`?")),
+        None if known.is_empty() => rejection,
+        None => rejection.hint(format!("{all} {}", known.join(", "))),
+    }
 }
 
 /// The refusal that core itself gave while the value was read. serde carries
@@ -227,14 +247,20 @@ fn below(path: &Path, field: &str) -> String {
     }
 }
 
-/// serde speaks of our types by their names; who sends JSON knows objects.
+/// serde speaks of our types by their names; who sends JSON knows objects, arrays and numbers.
 fn in_words_of_json(message: &str) -> String {
-    match message.split_once("expected struct ") {
-        Some((before, _)) => format!("{before}expected an object"),
-        None => message
-            .replace("a sequence", "an array")
-            .replace("unit", "null"),
-    }
+    let Some((what, expected)) = message.split_once(", expected ") else {
+        return message.to_owned();
+    };
+    let expected = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a sequence" => "an array",
+        _ if expected.starts_with("struct ") || expected == "a map" => "an object",
+        other => other,
+    };
+    format!("{what}, expected {expected}")
 }
 
 #[cfg(test)]

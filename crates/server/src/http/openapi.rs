@@ -1,5 +1,7 @@
 //! The OpenAPI document: generated from the routes, with what every route shares.
 
+use std::collections::BTreeMap;
+
 use collective_api::{Problem, TEAM_HEADER};
 use collective_core::Code;
 use utoipa::openapi::content::ContentBuilder;
@@ -9,7 +11,7 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, Ref, Required};
+use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, Required, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::UtoipaMethodRouter;
 
@@ -199,6 +201,7 @@ pub fn document() -> OpenApi {
     let mut used = Vec::new();
     Problem::schemas(&mut used);
     components.schemas.extend(used);
+    open_what_is_flattened(&mut components.schemas);
     components.add_security_scheme(
         BEARER,
         SecurityScheme::Http(
@@ -211,6 +214,35 @@ pub fn document() -> OpenApi {
         ),
     );
     document
+}
+
+/// A request that allows no unknown fields is closed, also where an answer takes its fields over
+/// beside others (`allOf`). There they are written out, open.
+fn open_what_is_flattened(schemas: &mut BTreeMap<String, RefOr<Schema>>) {
+    let all = schemas.clone();
+    let opened = |item: &RefOr<Schema>| {
+        let RefOr::Ref(reference) = item else {
+            return None;
+        };
+        let name = reference.ref_location.rsplit('/').next()?;
+        let RefOr::T(Schema::Object(object)) = all.get(name)? else {
+            return None;
+        };
+        object.additional_properties.as_ref()?;
+        let mut object = object.clone();
+        object.additional_properties = None;
+        Some(RefOr::T(Schema::Object(object)))
+    };
+    for schema in schemas.values_mut() {
+        let RefOr::T(Schema::AllOf(parts)) = schema else {
+            continue;
+        };
+        for item in &mut parts.items {
+            if let Some(object) = opened(item) {
+                *item = object;
+            }
+        }
+    }
 }
 
 #[cfg(test)]
