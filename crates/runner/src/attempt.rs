@@ -17,6 +17,7 @@
 //! | `COLLECTIVE_ANSWERS` | path of what it asked before and was answered, JSON; only if it did |
 //! | `COLLECTIVE_RESULT` | path where it may write its result, JSON or text |
 //! | `COLLECTIVE_ARTIFACTS` | folder where it may put files to keep |
+//! | `COLLECTIVE_BRANCH`, `COLLECTIVE_BASE` | the branch of its worktree and the commit that it starts from; only in a worktree |
 //! | `TRACEPARENT` | the trace that it belongs to (W3C Trace Context), if there is one |
 //!
 //! No other variable that starts with `COLLECTIVE_` reaches it. Secrets are
@@ -27,7 +28,6 @@
 //! table is in [`crate::preset::failure`]. Whether it is done, the checks say.
 
 mod desk;
-mod ending;
 mod prompt;
 
 use std::ffi::OsString;
@@ -39,16 +39,18 @@ use collective_core::limits::{MAX_ARTIFACTS, MAX_FEEDBACK_LEN, MAX_REASON_LEN};
 use collective_core::task::{ArtifactKind, Epoch, Failure, FailureClass, LeaseToken, Usage};
 use collective_core::{AgentName, TaskId, TeamName, Timestamp};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
-use crate::output::{Captured, Listeners};
+use crate::git::GitError;
+use crate::output::Captured;
 use crate::preset::failure::Rules;
 use crate::preset::reading::Reading;
-use crate::process::{CommandSpec, StartError};
+use crate::process::CommandSpec;
 use crate::runs::Run;
+use crate::supervise;
+use crate::worktree::{Finished, Kept, Repository, Worktree};
 
+pub use crate::supervise::{Control, Exit};
 use desk::Desk;
-pub use ending::Exit;
 
 /// How the prompt reaches the command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -114,6 +116,23 @@ impl Identity {
     }
 }
 
+/// Where a command runs.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In this folder, as it is.
+    Folder(PathBuf),
+    /// In a new worktree of this repository, on a branch of its own, which is
+    /// named after the task (`collective/<name>-<attempt>`).
+    Worktree {
+        /// The repository.
+        repository: Repository,
+        /// The task's key or number.
+        name: String,
+        /// The commit to start from; `HEAD` if nothing is said.
+        base: Option<String>,
+    },
+}
+
 /// One attempt, with everything that it needs.
 #[derive(Clone, Debug)]
 pub struct AttemptSpec {
@@ -138,7 +157,7 @@ pub struct AttemptSpec {
     /// Variables of the runner to leave out.
     pub drop_env: Vec<String>,
     /// Where it runs.
-    pub workdir: PathBuf,
+    pub place: Place,
     /// How long it may run.
     pub timeout: Duration,
     /// How long it may take to end once it was asked to.
@@ -147,16 +166,6 @@ pub struct AttemptSpec {
     pub reading: Arc<Reading>,
     /// How its failures are recognised.
     pub rules: Arc<Rules>,
-}
-
-/// The hand on a running attempt.
-#[derive(Clone, Debug, Default)]
-pub struct Control {
-    /// Cancel it to call the attempt off: the command gets SIGTERM at once,
-    /// SIGKILL after its grace period.
-    pub cancel: CancellationToken,
-    /// Who is told of output and progress.
-    pub listeners: Listeners,
 }
 
 /// Something that the attempt made.
@@ -187,8 +196,12 @@ pub struct AttemptReport {
     pub usage: Usage,
     /// The agent's own session, for a preset that can resume it.
     pub session: Option<String>,
-    /// What it made.
+    /// What it made: the branch and the patch of its worktree first.
     pub artifacts: Vec<Made>,
+    /// The commit that its work ends with, if it had a worktree.
+    pub commit: Option<String>,
+    /// Its worktree, if that couldn't be removed without losing something.
+    pub kept: Option<Kept>,
     /// What a person should know: files left out, processes that withstood SIGKILL.
     pub warnings: Vec<String>,
 }
@@ -203,15 +216,60 @@ impl AttemptReport {
             usage: Usage::default(),
             session: None,
             artifacts: Vec::new(),
+            commit: None,
+            kept: None,
             warnings: Vec::new(),
         }
     }
+
+    /// Adds what became of the worktree.
+    fn take_in(&mut self, finished: Finished) {
+        self.commit = finished.commit;
+        self.warnings.extend(finished.warnings);
+        let mut made = Vec::new();
+        if let Some(branch) = finished.branch {
+            // The next attempt starts anew, so it is told where to look.
+            if let Some(failure) = &mut self.failure {
+                let place = format!("\n\nThe work of this attempt is on the branch {branch}.");
+                let room = MAX_FEEDBACK_LEN - place.len();
+                let feedback = collective_core::text::tail(&failure.feedback, room);
+                failure.feedback = format!("{}{place}", feedback.trim_end());
+            }
+            made.push(Made {
+                name: "branch".to_owned(),
+                kind: ArtifactKind::Branch,
+                reference: Some(branch),
+                content: None,
+            });
+        }
+        if let Some(patch) = finished.patch {
+            made.push(Made {
+                name: "changes.patch".to_owned(),
+                kind: ArtifactKind::Patch,
+                reference: None,
+                content: Some(patch),
+            });
+        }
+        let taken = |name: &str| made.iter().any(|made| made.name == name);
+        self.artifacts.retain(|artifact| !taken(&artifact.name));
+        made.append(&mut self.artifacts);
+        self.artifacts = made;
+        if let Some(kept) = &finished.kept {
+            self.warnings.push(format!(
+                "the worktree `{}` is kept: {}",
+                kept.path.display(),
+                kept.reason
+            ));
+        }
+        self.kept = finished.kept;
+    }
 }
 
-/// Runs an attempt to its end. Dropping the future ends the command too.
+/// Runs an attempt to its end. Dropping the future ends the command too, but
+/// leaves its worktree to [`crate::worktree::recover`].
 ///
 /// Returns when the command and all that it started are gone, the log is taken
-/// (or nobody takes it), and everything is read.
+/// (or nobody takes it), its work is saved and everything is read.
 pub async fn run(run: &Run, spec: &AttemptSpec, control: Control) -> AttemptReport {
     let desk = match Desk::lay(run, spec) {
         Ok(desk) => desk,
@@ -220,16 +278,25 @@ pub async fn run(run: &Run, spec: &AttemptSpec, control: Control) -> AttemptRepo
             return AttemptReport::not_started(Failure::new(FailureClass::Transient, reason));
         }
     };
-    let command = command(spec, &desk);
     let started_at = tokio::time::Instant::now();
-    let watched = ending::watch(&run.guard(), &command, spec, control).await;
-    let mut report = match watched {
-        Ok((exit, captured, mut warnings)) => {
-            let mut report = read(spec, &desk, exit, &captured, &mut warnings);
-            report.warnings = warnings;
-            report
+    let mut report = match &spec.place {
+        Place::Folder(folder) => {
+            let command = command(spec, &desk, folder.clone(), &[]);
+            execute(run, spec, &desk, command, control).await
         }
-        Err(error) => AttemptReport::not_started(not_started(&error)),
+        Place::Worktree {
+            repository,
+            name,
+            base,
+        } => {
+            let name = format!("{name}-{}", spec.identity.epoch);
+            let folder = run.worktrees();
+            let worktree = repository.worktree(&folder, &name, base.as_deref());
+            match worktree.await {
+                Ok(worktree) => in_worktree(run, spec, &desk, control, worktree).await,
+                Err(error) => AttemptReport::not_started(no_worktree(&error)),
+            }
+        }
     };
     report.usage.seconds = started_at.elapsed().as_secs_f64();
     if let Err(error) = desk.clear() {
@@ -240,16 +307,65 @@ pub async fn run(run: &Run, spec: &AttemptSpec, control: Control) -> AttemptRepo
     report
 }
 
-fn not_started(error: &StartError) -> Failure {
-    Failure::new(error.class(), error.to_string())
+fn no_worktree(error: &GitError) -> Failure {
+    let mut failure = Failure::new(error.class(), format!("no worktree: {error}"));
+    failure.feedback = error.hint().unwrap_or_default();
+    failure
 }
 
-fn command(spec: &AttemptSpec, desk: &Desk) -> CommandSpec {
+async fn in_worktree(
+    run: &Run,
+    spec: &AttemptSpec,
+    desk: &Desk,
+    control: Control,
+    worktree: Worktree,
+) -> AttemptReport {
+    let mut env = worktree.env().await;
+    env.push(("COLLECTIVE_BRANCH".to_owned(), worktree.branch().to_owned()));
+    env.push(("COLLECTIVE_BASE".to_owned(), worktree.base().to_owned()));
+    let command = command(spec, desk, worktree.workdir(), &env);
+    let mut report = execute(run, spec, desk, command, control).await;
+    let message = format!(
+        "Work of task {}, attempt {}, that was not committed",
+        spec.identity.number, spec.identity.epoch
+    );
+    report.take_in(worktree.finish(&message).await);
+    report
+}
+
+async fn execute(
+    run: &Run,
+    spec: &AttemptSpec,
+    desk: &Desk,
+    command: CommandSpec,
+    control: Control,
+) -> AttemptReport {
+    match supervise::run(&run.guard(), &command, spec.timeout, control).await {
+        Ok(ran) => {
+            let mut report = read(spec, desk, ran.exit, &ran.output);
+            if ran.left > 0 {
+                report
+                    .warnings
+                    .push(format!("{} processes withstood SIGKILL", ran.left));
+            }
+            report
+        }
+        Err(error) => AttemptReport::not_started(Failure::new(error.class(), error.to_string())),
+    }
+}
+
+fn command(
+    spec: &AttemptSpec,
+    desk: &Desk,
+    workdir: PathBuf,
+    of_place: &[(String, String)],
+) -> CommandSpec {
     let mut env = spec.identity.env();
     env.extend(desk.env().iter().cloned());
     env.extend(
-        spec.env
+        of_place
             .iter()
+            .chain(&spec.env)
             .map(|(name, value)| (name.into(), value.into())),
     );
     CommandSpec {
@@ -257,27 +373,22 @@ fn command(spec: &AttemptSpec, desk: &Desk) -> CommandSpec {
         argv: prompt::deliver(&spec.command, spec.delivery, &spec.prompt, &desk.prompt),
         env,
         drop_env: spec.drop_env.clone(),
-        workdir: spec.workdir.clone(),
+        workdir,
         stdin: (spec.delivery == Delivery::Stdin).then(|| desk.prompt.clone()),
         grace: spec.grace,
     }
 }
 
 /// Reads what the command left, and judges how it ended.
-fn read(
-    spec: &AttemptSpec,
-    desk: &Desk,
-    exit: Exit,
-    captured: &Captured,
-    warnings: &mut Vec<String>,
-) -> AttemptReport {
+fn read(spec: &AttemptSpec, desk: &Desk, exit: Exit, captured: &Captured) -> AttemptReport {
+    let mut warnings = Vec::new();
     let stdout = String::from_utf8_lossy(&captured.stdout);
     let mut read = spec.reading.read(&stdout);
     if captured.stdout_cut {
         warnings.push("standard output is larger than a result may be; its end is kept".to_owned());
     }
     let told = read.text.clone();
-    match desk.result(warnings) {
+    match desk.result(&mut warnings) {
         desk::Written::Nothing => {}
         desk::Written::Text(text) => {
             read.text = text;
@@ -297,8 +408,10 @@ fn read(
         json: read.json,
         usage: read.usage,
         session: read.session,
-        artifacts: desk.artifacts(MAX_ARTIFACTS - RESERVED_ARTIFACTS, warnings),
-        warnings: Vec::new(),
+        artifacts: desk.artifacts(MAX_ARTIFACTS - RESERVED_ARTIFACTS, &mut warnings),
+        commit: None,
+        kept: None,
+        warnings,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use collective_core::task::{Epoch, LeaseToken};
 use collective_core::{AgentName, TaskId, TeamName};
-use collective_runner::attempt::{AttemptSpec, Delivery, Identity};
+use collective_runner::attempt::{AttemptSpec, Delivery, Identity, Place};
 use collective_runner::runs::Run;
 use libtest_mimic::Trial;
 use rustix::process::{Pid, Signal};
@@ -135,7 +135,7 @@ pub(crate) fn spec(command: Vec<String>, workdir: &Path) -> AttemptSpec {
         answers: None,
         env: Vec::new(),
         drop_env: Vec::new(),
-        workdir: workdir.to_owned(),
+        place: Place::Folder(workdir.to_owned()),
         timeout: DEADLINE,
         grace: Duration::from_secs(5),
         reading: Default::default(),

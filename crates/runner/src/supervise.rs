@@ -1,14 +1,37 @@
-//! Watches a command from its start to its end: timeout, cancellation, output.
+//! Runs a command from its start to its end, within its limits: timeout,
+//! cancellation, output.
+
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{AttemptSpec, Control};
 use crate::guard::{End, Guard};
-use crate::output::{self, Captured};
+use crate::output::{self, Captured, Listeners};
 use crate::process::{CommandSpec, Gone, Guarded, Happened, StartError};
 
-/// How an attempt's command ended.
+/// The hand on a running command.
+#[derive(Clone, Debug, Default)]
+pub struct Control {
+    /// Cancel it to call the command off: it gets SIGTERM at once, SIGKILL
+    /// after its grace period.
+    pub cancel: CancellationToken,
+    /// Who is told of output and progress.
+    pub listeners: Listeners,
+}
+
+/// What is known of a command that ran.
+#[derive(Debug)]
+pub struct Ran {
+    /// How it ended.
+    pub exit: Exit,
+    /// What it printed.
+    pub output: Captured,
+    /// How many processes withstood SIGKILL.
+    pub left: u64,
+}
+
+/// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// With this exit code.
@@ -56,39 +79,39 @@ enum Told {
     Cancel,
 }
 
-/// Runs a command to its end, within its limits.
-pub(super) async fn watch(
+/// Runs a command until nothing of it is left. Dropping the future ends it too.
+pub async fn run(
     guard: &Guard,
     command: &CommandSpec,
-    spec: &AttemptSpec,
+    timeout: Duration,
     control: Control,
-) -> Result<(Exit, Captured, Vec<String>), StartError> {
+) -> Result<Ran, StartError> {
     let mut guarded = Guarded::start(guard, command).await?;
     let (Some(stdout), Some(stderr)) = (guarded.stdout.take(), guarded.stderr.take()) else {
         return Err(StartError::GuardKilled);
     };
     let gone = CancellationToken::new();
     let supervised = async {
-        let outcome = supervise(&mut guarded, spec, &control.cancel).await;
+        let outcome = supervise(&mut guarded, command.grace, timeout, &control.cancel).await;
         gone.cancel();
         outcome
     };
     let followed = output::follow(stdout, stderr, control.listeners, gone.clone());
-    let ((exit, how), captured) = tokio::join!(supervised, followed);
-    let warnings = match how {
-        Gone::Left(count) => vec![format!("{count} processes withstood SIGKILL")],
-        Gone::Orderly | Gone::GuardKilled => Vec::new(),
+    let ((exit, how), output) = tokio::join!(supervised, followed);
+    let left = match how {
+        Gone::Left(count) => count,
+        Gone::Orderly | Gone::GuardKilled => 0,
     };
-    Ok((exit, captured, warnings))
+    Ok(Ran { exit, output, left })
 }
 
-/// Waits until nothing of the command is left.
 async fn supervise(
     guarded: &mut Guarded,
-    spec: &AttemptSpec,
+    grace: Duration,
+    timeout: Duration,
     cancel: &CancellationToken,
 ) -> (Exit, Gone) {
-    let timeout_at = Instant::now() + spec.timeout;
+    let timeout_at = Instant::now() + timeout;
     let mut told = None;
     let mut end = None;
     loop {
@@ -100,11 +123,11 @@ async fn supervise(
             },
             () = cancel.cancelled(), if running => {
                 told = Some(Told::Cancel);
-                guarded.stop(spec.grace).await;
+                guarded.stop(grace).await;
             }
             () = tokio::time::sleep_until(timeout_at), if running => {
                 told = Some(Told::Timeout);
-                guarded.stop(spec.grace).await;
+                guarded.stop(grace).await;
             }
         }
     }
