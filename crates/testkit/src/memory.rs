@@ -113,3 +113,65 @@ impl Store for MemoryStore {
         self.lock().closed = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use collective_core::ports::Tx;
+    use collective_core::{TeamName, Timestamp};
+    use futures_util::future::BoxFuture;
+
+    fn transact(
+        store: &MemoryStore,
+        work: impl for<'t> FnOnce(&'t mut dyn Tx) -> BoxFuture<'t, Result<(), Failed>> + Send + 'static,
+    ) -> Result<Vec<Event>, Failed> {
+        store.transact(Box::new(work)).now_or_never().unwrap()
+    }
+
+    fn teams(store: &MemoryStore) -> Vec<TeamName> {
+        let mut reader = store.reader().now_or_never().unwrap().unwrap();
+        reader.teams().now_or_never().unwrap().unwrap()
+    }
+
+    fn found(tx: &mut dyn Tx) -> BoxFuture<'_, Result<(), Failed>> {
+        Box::pin(async move {
+            let team = TeamName::default_team();
+            tx.insert_team(&team, Timestamp::default()).await?;
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_work_that_waits_for_something_else_is_refused_and_taken_back() {
+        let store = MemoryStore::new();
+        let refused = transact(&store, |tx| {
+            Box::pin(async move {
+                found(tx).await?;
+                std::future::pending().await
+            })
+        });
+        assert!(matches!(
+            refused,
+            Err(Failed::Store(StoreError::Internal(_)))
+        ));
+        assert_eq!(teams(&store), []);
+    }
+
+    #[test]
+    fn a_work_that_panics_is_taken_back_and_the_store_goes_on() {
+        let store = MemoryStore::new();
+        let shared = store.clone();
+        let panicked = std::thread::spawn(move || {
+            transact(&shared, |tx| {
+                Box::pin(async move {
+                    found(tx).await?;
+                    panic!("on purpose");
+                })
+            })
+        });
+        assert!(panicked.join().is_err());
+        assert_eq!(teams(&store), []);
+        transact(&store, found).unwrap();
+        assert_eq!(teams(&store), [TeamName::default_team()]);
+    }
+}
