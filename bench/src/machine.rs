@@ -17,7 +17,7 @@ const SYNCS: usize = 500;
 const SYNC_BYTES: usize = 512;
 
 /// What this machine is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Machine {
     pub(crate) cores: usize,
     pub(crate) processor: String,

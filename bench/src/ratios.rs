@@ -45,3 +45,59 @@ pub(crate) fn add(report: &mut Report) {
 fn ratio(what: &str, value: f64, target: Target) -> Figure {
     Figure::new(server::NAME, what, value, Unit::Times, 1).with_target(target)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Machine;
+
+    fn rate(subject: &str, what: &str, value: f64) -> Figure {
+        Figure::new(subject, what, value, Unit::TasksPerSecond, 1)
+    }
+
+    #[test]
+    fn the_best_run_is_compared_with_the_best_way_of_each_peer() {
+        let mut report = Report::new(Machine::default());
+        report.figures = vec![
+            rate(
+                server::NAME,
+                &format!("{}, 1 agent", server::BATCHED),
+                8_000.0,
+            ),
+            rate(
+                server::NAME,
+                &format!("{}, 8 agents", server::BATCHED),
+                12_000.0,
+            ),
+            rate(
+                server::NAME,
+                "not waiting for the disk, batches of 64, 8 agents",
+                90_000.0,
+            ),
+            rate(server::LIMIT, server::LIMIT_WHAT, 20_000.0),
+            rate("graphile-worker, defaults", peers::WHOLE, 1_000.0),
+            rate("graphile-worker, batched", peers::WHOLE, 4_000.0),
+            rate("graphile-worker, batched", "add alone", 50_000.0),
+        ];
+        add(&mut report);
+        let ratios: Vec<_> = report.figures[7..]
+            .iter()
+            .map(|ratio| (ratio.what.as_str(), ratio.value))
+            .collect();
+        assert_eq!(
+            ratios,
+            [
+                ("share of the machine's limit", 0.6),
+                ("multiple of graphile-worker", 3.0)
+            ]
+        );
+    }
+
+    #[test]
+    fn without_figures_of_the_server_there_is_no_ratio() {
+        let mut report = Report::new(Machine::default());
+        report.figures = vec![rate("celery", peers::WHOLE, 300.0)];
+        add(&mut report);
+        assert_eq!(report.figures.len(), 1);
+    }
+}

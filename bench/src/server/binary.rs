@@ -50,11 +50,17 @@ impl Server {
     /// Starts it on the folder of this name in the scratch folder, which may
     /// hold what an earlier one left.
     pub(super) fn start(bench: &Bench<'_>, folder: &str) -> Result<Self> {
+        Self::start_with(bench, folder, &[])
+    }
+
+    /// The same with arguments of `collective up`.
+    pub(super) fn start_with(bench: &Bench<'_>, folder: &str, arguments: &[&str]) -> Result<Self> {
         let data = bench.scratch.path().join(folder);
         let port = free_port()?;
         let mut command = Command::new(&bench.server);
         command.arg("up").arg("--data").arg(&data);
         command.args(["--listen", &format!("127.0.0.1:{port}")]);
+        command.args(arguments);
         let began = Instant::now();
         let mut process = Process::start("server", command, bench.scratch.path(), Signal::TERM)?;
         process.wait_until(START_LIMIT, |_| is_ready(port))?;
