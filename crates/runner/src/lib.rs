@@ -10,4 +10,5 @@ pub mod preset;
 pub mod process;
 pub mod runs;
 pub mod supervise;
+pub mod worker;
 pub mod worktree;

@@ -61,14 +61,22 @@ pub(super) struct Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        if leases.get(&self.task).is_some_and(|lease| lease.token == self.token) {
+        if leases
+            .get(&self.task)
+            .is_some_and(|lease| lease.token == self.token)
+        {
             leases.remove(&self.task);
         }
     }
 }
 
 impl Beats {
-    pub(super) fn new(client: Client, agent: AgentName, lease: Span, news: mpsc::Sender<News>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        agent: AgentName,
+        lease: Span,
+        news: mpsc::Sender<News>,
+    ) -> Self {
         Self {
             client,
             agent,
@@ -83,10 +91,23 @@ impl Beats {
     pub(super) fn hold(&self, task: TaskId, token: LeaseToken) -> Held {
         let (stop, stopped) = watch::channel(None);
         let (tell_progress, progress) = watch::channel(None);
-        let lease = Lease { token, progress, stop };
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(task, lease);
+        let lease = Lease {
+            token,
+            progress,
+            stop,
+        };
+        self.leases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(task, lease);
         self.more.notify_one();
-        Held { task, token, stop: stopped, progress: tell_progress, leases: Arc::clone(&self.leases) }
+        Held {
+            task,
+            token,
+            stop: stopped,
+            progress: tell_progress,
+            leases: Arc::clone(&self.leases),
+        }
     }
 
     /// Beats until `quiet`, also while nothing is held: it is the agent's sign of life.
@@ -96,7 +117,11 @@ impl Beats {
             let (beats, stopping) = self.beats();
             // A lease whose end is under way gives its news again and again: don't wait for them.
             let wait = if stopping { Span::ZERO } else { self.wait() };
-            let request = HeartbeatRequest { agent: self.agent.clone(), beats, wait };
+            let request = HeartbeatRequest {
+                agent: self.agent.clone(),
+                beats,
+                wait,
+            };
             let started = tokio::time::Instant::now();
             let answer = tokio::select! {
                 answer = self.client.heartbeat(&request) => answer,
@@ -119,7 +144,10 @@ impl Beats {
                     rest(&mut pause, &quiet).await;
                 }
                 Err(error) => {
-                    tell(&self.news, News::Warning(format!("a heartbeat was refused: {error}")));
+                    tell(
+                        &self.news,
+                        News::Warning(format!("a heartbeat was refused: {error}")),
+                    );
                     rest(&mut pause, &quiet).await;
                 }
             }
@@ -138,12 +166,15 @@ impl Beats {
             .iter()
             .map(|(task, lease)| {
                 stopping |= lease.stop.borrow().is_some();
-                let progress = lease
-                    .progress
-                    .borrow()
-                    .as_ref()
-                    .map(|progress| Progress { percent: progress.percent, note: progress.note.clone() });
-                Beat { task: *task, token: lease.token, progress }
+                let progress = lease.progress.borrow().as_ref().map(|progress| Progress {
+                    percent: progress.percent,
+                    note: progress.note.clone(),
+                });
+                Beat {
+                    task: *task,
+                    token: lease.token,
+                    progress,
+                }
             })
             .collect();
         (beats, stopping)
@@ -152,15 +183,23 @@ impl Beats {
     fn take(&self, beat: &Beat, answer: Result<BeatAnswer, String>) {
         let reason = match answer {
             Ok(BeatAnswer { cancel: None, .. }) => return,
-            Ok(BeatAnswer { cancel: Some(reason), .. }) => StopReason::CalledOff(reason),
-            Err(code) if code == Code::LeaseLost.as_str() || code == Code::NotFound.as_str() => StopReason::Lost,
+            Ok(BeatAnswer {
+                cancel: Some(reason),
+                ..
+            }) => StopReason::CalledOff(reason),
+            Err(code) if code == Code::LeaseLost.as_str() || code == Code::NotFound.as_str() => {
+                StopReason::Lost
+            }
             Err(code) => {
                 tracing::warn!(%code, task = %beat.task, "a lease could not be kept alive");
                 return;
             }
         };
         let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lease) = leases.get(&beat.task).filter(|lease| lease.token == beat.token) {
+        if let Some(lease) = leases
+            .get(&beat.task)
+            .filter(|lease| lease.token == beat.token)
+        {
             lease.stop.send_if_modified(|stop| {
                 let first = stop.is_none();
                 if first {

@@ -25,7 +25,11 @@ pub(super) async fn upload(
 ) {
     let mut pause = RETRY_PAUSE.0;
     while let Some(chunk) = chunks.recv().await {
-        let request = AppendLog { token, position: chunk.position, content: STANDARD.encode(&chunk.bytes) };
+        let request = AppendLog {
+            token,
+            position: chunk.position,
+            content: STANDARD.encode(&chunk.bytes),
+        };
         loop {
             match client.append_log(task, &request).await {
                 Ok(()) => break,

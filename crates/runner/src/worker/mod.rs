@@ -11,6 +11,7 @@
 //! was given, the rest is given back.
 
 mod beat;
+mod briefing;
 mod job;
 mod logs;
 mod report;
@@ -19,7 +20,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use collective_api::agents::Drain;
 use collective_api::leases::{Claim, ClaimRequest, LeaseRef};
 use collective_client::{Client, ClientError, Token};
 use collective_core::agent::AgentSpec;
@@ -48,6 +48,8 @@ pub struct Work {
     pub command: Vec<String>,
     /// How the prompt reaches it.
     pub delivery: Delivery,
+    /// Whether it is told everything in one text (language models), or the prompt as it is.
+    pub briefing: bool,
     /// How its standard output is read.
     pub reading: Arc<Reading>,
     /// How its failures are recognised.
@@ -150,12 +152,21 @@ pub struct Worker {
 
 impl Worker {
     /// An agent below `run`, whose news go to `news`. News that nobody takes are dropped.
-    pub fn new(options: WorkerOptions, run: Arc<Run>, news: mpsc::Sender<News>) -> Result<Self, ClientError> {
+    pub fn new(
+        options: WorkerOptions,
+        run: Arc<Run>,
+        news: mpsc::Sender<News>,
+    ) -> Result<Self, ClientError> {
         let client = Client::new(
             collective_client::ClientOptions::new(options.url.clone(), options.token.clone())
                 .team(options.team.clone()),
         )?;
-        Ok(Self { options: Arc::new(options), client, run, news })
+        Ok(Self {
+            options: Arc::new(options),
+            client,
+            run,
+            news,
+        })
     }
 
     /// Works until it is told to stop.
@@ -163,7 +174,12 @@ impl Worker {
         if !self.register(&stop).await? {
             return Ok(());
         }
-        let beats = Beats::new(self.client.clone(), self.options.agent.clone(), self.options.lease, self.news.clone());
+        let beats = Beats::new(
+            self.client.clone(),
+            self.options.agent.clone(),
+            self.options.lease,
+            self.news.clone(),
+        );
         let quiet = CancellationToken::new();
         let heart = tokio::spawn(beats.clone().run(quiet.clone()));
         let result = self.claim_and_run(&stop, &beats).await;
@@ -178,7 +194,11 @@ impl Worker {
     async fn register(&self, stop: &Stop) -> Result<bool, WorkerError> {
         let mut pause = RETRY_PAUSE.0;
         loop {
-            match self.client.register_agent(&self.options.agent, &self.options.spec).await {
+            match self
+                .client
+                .register_agent(&self.options.agent, &self.options.spec)
+                .await
+            {
                 Ok(_) => return Ok(true),
                 Err(error) if error.is_passing() => {
                     self.tell(News::ServerAway(error.to_string()));
@@ -288,20 +308,26 @@ impl Worker {
     }
 
     async fn drain(&self) {
-        if let Err(error) = self.client.drain_agent(&self.options.agent, Drain { draining: true }).await {
+        if let Err(error) = self.client.drain_agent(&self.options.agent, true).await {
             tracing::debug!(%error, "the server was not told that the agent drains");
         }
     }
 
     async fn give_back(&self, claim: &Claim, reason: &str) {
-        let lease = LeaseRef { task: claim.task.id, token: claim.token };
+        let lease = LeaseRef {
+            task: claim.task.id,
+            token: claim.token,
+        };
         if let Err(error) = self.client.release(lease, reason).await {
             tracing::warn!(%error, task = claim.task.number, "a task could not be given back; its lease will run out");
         }
     }
 
     fn refused(&self, error: ClientError) -> WorkerError {
-        WorkerError::Refused { agent: self.options.agent.clone(), error }
+        WorkerError::Refused {
+            agent: self.options.agent.clone(),
+            error,
+        }
     }
 
     fn tell(&self, news: News) {

@@ -17,6 +17,17 @@ pub(super) enum Report {
     GivenBack(LeaseRef, String),
 }
 
+impl Report {
+    /// Why the work isn't done, if the report says so.
+    pub(super) fn reason(&self) -> Option<String> {
+        match self {
+            Report::Done(_) => None,
+            Report::Failed(failed) => Some(failed.failure.reason.clone()),
+            Report::GivenBack(_, reason) => Some(reason.clone()),
+        }
+    }
+}
+
 /// Sends it until it is taken or refused. `Ok(None)`: told to stop before that.
 pub(super) async fn send(
     client: &Client,
