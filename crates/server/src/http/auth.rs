@@ -88,15 +88,17 @@ fn key_name(token: Option<&str>) -> &str {
 /// A valid key always passes, so that one wrong agent behind an address can't lock out the others.
 async fn unauthenticated(app: &App, parts: &Parts, rejection: Rejection) -> Refused {
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
-    app.metrics.emit(&RequestNotAuthenticated {
-        peer,
-        path: parts.uri.path(),
-    });
     let bucket = match peer {
         Some(ip) => format!("auth-failures/{ip}"),
         None => "auth-failures/unknown".to_owned(),
     };
-    match within(app, &bucket, app.limits.auth_failures).await {
+    let within = within(app, &bucket, app.limits.auth_failures).await;
+    app.metrics.emit(&RequestNotAuthenticated {
+        peer,
+        path: parts.uri.path(),
+        put_off: within.is_err(),
+    });
+    match within {
         Ok(()) => rejection.into(),
         Err(wait) => slower(
             "too many requests without a valid key from this address",

@@ -95,3 +95,82 @@ async fn bounded(request: Request, next: Next) -> Response {
     };
     Refused::from(rejection).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use collective_bus::LocalBus;
+    use collective_cache::LocalCache;
+    use collective_service::{Hub, Ports};
+    use collective_testkit::memory::MemoryStore;
+    use collective_testkit::world::{FakeClock, SeededEntropy};
+    use http_body_util::BodyExt;
+    use tokio_util::sync::CancellationToken;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::options::ServerOptions;
+
+    /// Asks a server whose one route does this.
+    async fn ask<F: Future<Output = ()> + Send>(
+        handler: impl Fn() -> F + Clone + Send + Sync + 'static,
+    ) -> (StatusCode, serde_json::Value)
+    where
+        F: 'static,
+    {
+        let ports = Ports {
+            store: Arc::new(MemoryStore::new()),
+            bus: Arc::new(LocalBus::new()),
+            cache: Arc::new(LocalCache::new()),
+            clock: Arc::new(FakeClock::default()),
+            entropy: Arc::new(SeededEntropy::new(1)),
+        };
+        let address = ([127, 0, 0, 1], 7420).into();
+        let app = App::new(
+            Hub::new(ports, None),
+            &ServerOptions::default(),
+            address,
+            CancellationToken::new(),
+        );
+        let router = Router::new()
+            .route("/", get(handler))
+            .layer(from_fn_with_state(app.clone(), edge))
+            .with_state(app);
+        let request = Request::get("/")
+            .header("host", "127.0.0.1")
+            .body(Body::empty())
+            .expect("a request");
+        let response = router.oneshot(request).await.expect("an answer");
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("a body");
+        let problem = serde_json::from_slice(&body.to_bytes()).expect("JSON");
+        (status, problem)
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_our_bug_and_tells_nothing_of_its_inside() {
+        let (status, problem) = ask(|| async { panic!("the password is x") }).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(problem["code"], "internal");
+        assert!(!problem.to_string().contains("password"), "{problem}");
+        let id = problem["request_id"].as_str().expect("an id");
+        assert!(
+            problem["hint"]
+                .as_str()
+                .is_some_and(|hint| hint.contains(id))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_never_ends_is_answered_for() {
+        let (status, problem) = ask(|| std::future::pending()).await;
+        assert_eq!(status, StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(problem["code"], "timeout");
+    }
+}

@@ -5,7 +5,7 @@
 //! memory, and one that stops reading loses its connection
 //! (see [`crate::stall`]). Server-sent events as in the HTML standard, 9.2.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
@@ -39,8 +39,6 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// How long a stream is silent at most: a comment keeps proxies from closing it,
 /// and a lost wake-up costs no more than this.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How often a stream looks whether its key still stands.
-const CHECK_KEY: Duration = Duration::from_secs(10);
 /// How long to gather events after some were sent: a busy log is read in pages, not one by one.
 const GATHER: Duration = Duration::from_millis(5);
 /// How long to wait before the store is asked again after it failed, and how often.
@@ -150,7 +148,6 @@ async fn stream_events(
         app,
         who,
         credentials,
-        checked_at: Instant::now(),
         subscription,
         cursor,
         sent: false,
@@ -177,7 +174,6 @@ struct Follower {
     app: App,
     who: Principal,
     credentials: Credentials,
-    checked_at: Instant,
     subscription: Box<dyn Subscription>,
     cursor: u64,
     /// Whether the last chunk held events.
@@ -186,14 +182,12 @@ struct Follower {
 }
 
 impl Follower {
-    /// The next piece of the stream; none when the server stops or the log can't be read.
+    /// The next piece of the stream; none when the server stops, the key was revoked or the log can't be read.
     async fn next(&mut self) -> Option<Bytes> {
         let stop = self.app.stop.clone();
-        if self.checked_at.elapsed() >= CHECK_KEY {
-            if !self.credentials.still_name(&self.app, &self.who).await {
-                return None;
-            }
-            self.checked_at = Instant::now();
+        // Costs microseconds: the service remembers keys for a second.
+        if !self.credentials.still_name(&self.app, &self.who).await {
+            return None;
         }
         tokio::select! {
             chunk = self.chunk() => chunk,

@@ -297,6 +297,12 @@ mod tests {
                         assert_eq!(code.http_status().to_string(), *status, "{place}");
                     }
                 }
+                for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                    let name = parameter["name"].as_str().expect("a name");
+                    let in_path = path.contains(&format!("{{{name}}}"));
+                    assert_eq!(parameter["in"] == "path", in_path, "{place}: {name}");
+                    assert_eq!(parameter["required"] == true, in_path, "{place}: {name}");
+                }
                 let keyed = path.starts_with("/v1/");
                 assert_eq!(
                     operation["security"].is_null(),

@@ -47,23 +47,20 @@ impl InternalEvent for RequestServed<'_> {
         if code == Some(Code::Forbidden) {
             metrics.unauthorized_access.inc();
         }
+        self.log(method, code);
+    }
+}
+
+impl RequestServed<'_> {
+    fn log(&self, method: &'static str, code: Option<Code>) {
         let (request_id, route, status) = (self.id, self.route, self.status);
         let took_ms = self.took.as_secs_f64() * 1e3;
-        let code = code.map(Code::as_str);
         let reason = self.rejection.map(ToString::to_string);
-        match code {
-            // What the operator can't change by looking is no error of the server.
-            Some("draining" | "unavailable") | None if status < 600 => tracing::debug!(
-                request_id,
-                method,
-                route,
-                status,
-                code,
-                reason,
-                took_ms,
-                "request served"
-            ),
-            _ if status >= 500 => tracing::error!(
+        // A server that stops, or a probe that is told so, is no failure.
+        let failed = status >= 500 && code.is_some_and(|code| code != Code::Draining);
+        let code = code.map(Code::as_str);
+        if failed {
+            tracing::error!(
                 request_id,
                 method,
                 route,
@@ -72,8 +69,9 @@ impl InternalEvent for RequestServed<'_> {
                 reason,
                 took_ms,
                 "request failed"
-            ),
-            _ => tracing::debug!(
+            );
+        } else {
+            tracing::debug!(
                 request_id,
                 method,
                 route,
@@ -81,8 +79,8 @@ impl InternalEvent for RequestServed<'_> {
                 code,
                 reason,
                 took_ms,
-                "request refused"
-            ),
+                "request served"
+            );
         }
     }
 }
@@ -105,17 +103,22 @@ fn known(method: &Method) -> &'static str {
 pub(crate) struct RequestNotAuthenticated<'r> {
     pub(crate) peer: Option<IpAddr>,
     pub(crate) path: &'r str,
+    /// Whether this address has sent too many of them, so that it is put off.
+    pub(crate) put_off: bool,
 }
 
 impl InternalEvent for RequestNotAuthenticated<'_> {
     fn emit(&self, metrics: &Metrics) {
         metrics.auth_failures.inc();
         let peer = self.peer.map(|ip| ip.to_string());
-        tracing::info!(
-            peer = peer.as_deref().unwrap_or("unknown"),
-            path = text::shown(self.path),
-            "request without a valid key"
-        );
+        let peer = peer.as_deref().unwrap_or("unknown");
+        let path = text::shown(self.path);
+        // Whoever sends many can't fill the log with them.
+        if self.put_off {
+            tracing::debug!(peer, path, "request without a valid key, put off");
+        } else {
+            tracing::info!(peer, path, "request without a valid key");
+        }
     }
 }
 
@@ -147,5 +150,101 @@ impl InternalEvent for TaskDied<'_> {
     fn emit(&self, _: &Metrics) {
         let reason = text::shown(self.reason);
         tracing::warn!(team = %self.team, task = %self.task, class = self.class, reason, "task dead");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::super::log::lines;
+    use super::super::{LogFormat, LogOptions};
+    use super::*;
+
+    /// Where the lines of a test go.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(event: &impl InternalEvent) -> serde_json::Value {
+        let written = Lines::default();
+        let writer = written.clone();
+        let options = LogOptions {
+            format: LogFormat::Json,
+            filter: "debug".to_owned(),
+            ..LogOptions::default()
+        };
+        let lines = lines(&options, move || writer.clone()).expect("the filter is right");
+        tracing::subscriber::with_default(lines, || Metrics::new().emit(event));
+        let written = written.0.lock().unwrap_or_else(PoisonError::into_inner);
+        serde_json::from_slice(&written).expect("one line of JSON")
+    }
+
+    #[test]
+    fn a_failed_request_is_an_error_with_the_fields_that_pipelines_know() {
+        let rejection = Rejection::new(Code::Internal, "a statement failed");
+        let line = logged(&RequestServed {
+            id: "id-1",
+            method: &Method::POST,
+            route: "/v1/tasks",
+            status: 500,
+            rejection: Some(&rejection),
+            took: Duration::from_millis(2),
+        });
+        for (field, value) in [
+            ("level", "ERROR"),
+            ("message", "request failed"),
+            ("request_id", "id-1"),
+            ("method", "POST"),
+            ("route", "/v1/tasks"),
+            ("code", "internal"),
+            ("reason", "a statement failed"),
+        ] {
+            assert_eq!(line[field], value, "{line}");
+        }
+        assert_eq!(
+            (&line["status"], &line["took_ms"]),
+            (&500.into(), &2.0.into())
+        );
+        assert!(line["timestamp"].is_string() && line["target"].is_string());
+    }
+
+    #[test]
+    fn a_stopping_server_and_a_refusal_are_no_errors() {
+        for code in [Code::Draining, Code::NotFound] {
+            let rejection = Rejection::new(code, "no");
+            let line = logged(&RequestServed {
+                id: "id-1",
+                method: &Method::GET,
+                route: "/v1/tasks/{task}",
+                status: code.http_status(),
+                rejection: Some(&rejection),
+                took: Duration::ZERO,
+            });
+            assert_eq!(line["level"], "DEBUG", "{line}");
+        }
+    }
+
+    #[test]
+    fn what_an_agent_says_of_a_failure_can_not_break_a_line() {
+        let line = logged(&TaskDied {
+            team: &TeamName::default_team(),
+            task: TaskId(uuid::Uuid::nil()),
+            class: "permanent",
+            reason: "first\nsecond \u{1b}[31m",
+        });
+        assert_eq!(line["reason"], "first\u{fffd}second \u{fffd}[31m");
     }
 }

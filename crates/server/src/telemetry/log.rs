@@ -5,7 +5,9 @@
 
 use std::panic::PanicHookInfo;
 
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
@@ -71,33 +73,43 @@ pub enum LogError {
 
 /// Sets logging up for the whole process, panics included. Once only.
 pub fn init(options: &LogOptions) -> Result<(), LogError> {
+    let writer = match options.target {
+        LogTarget::Stderr => BoxMakeWriter::new(std::io::stderr),
+        LogTarget::Stdout => BoxMakeWriter::new(std::io::stdout),
+    };
+    lines(options, writer)?
+        .try_init()
+        .map_err(LogError::SetUpAlready)?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// What writes the lines.
+pub(super) fn lines(
+    options: &LogOptions,
+    writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
+) -> Result<Box<dyn Subscriber + Send + Sync>, LogError> {
     let filter = EnvFilter::builder()
         .parse(&options.filter)
         .map_err(|error| LogError::Filter {
             filter: options.filter.clone(),
             reason: error.to_string(),
         })?;
-    let writer = match options.target {
-        LogTarget::Stderr => BoxMakeWriter::new(std::io::stderr),
-        LogTarget::Stdout => BoxMakeWriter::new(std::io::stdout),
-    };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
         .with_ansi(options.color && options.format == LogFormat::Text);
-    match options.format {
-        LogFormat::Text => lines.finish().try_init(),
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .finish()
-            .try_init(),
-    }
-    .map_err(LogError::SetUpAlready)?;
-    std::panic::set_hook(Box::new(log_panic));
-    Ok(())
+    Ok(match options.format {
+        LogFormat::Text => Box::new(lines.finish()),
+        LogFormat::Json => Box::new(
+            lines
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .finish(),
+        ),
+    })
 }
 
 /// A panic is a line like any other, so that it reaches the same pipeline.

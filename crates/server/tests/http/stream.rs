@@ -161,6 +161,21 @@ async fn streams_beyond_the_bound_are_refused_and_a_closed_one_makes_room() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_when_its_key_is_revoked() {
+    let server = TestServer::start().await;
+    let body = json!({"label": "watcher", "role": "monitor"});
+    let made = server.post("/v1/keys", &body).await.ok(201);
+    let token = made["token"].as_str().expect("a token");
+    let request = server.plain(Method::GET, "/v1/events").bearer_auth(token);
+    let mut reader = Reader::open(request).await;
+    let id = made["key"]["id"].as_str().expect("an id");
+    server.delete(&format!("/v1/keys/{id}")).await.ok(204);
+    let last = reader.next().await.expect("the event of its own end");
+    assert_eq!(last["type"], "key.revoked");
+    assert_eq!(reader.next().await, None);
+}
+
+#[tokio::test]
 async fn a_stream_is_of_the_whole_team() {
     let server = TestServer::start().await;
     let request = server

@@ -237,7 +237,7 @@ fn rows(schema: &Value) -> Vec<Row> {
         place: String::new(),
         required: required.contains(&name.as_str()),
         shape: shape(field),
-        description: text(&field["description"]),
+        description: description(field),
     });
     let nested = list(&schema["allOf"]).flat_map(rows);
     own.chain(nested).collect()
@@ -275,6 +275,16 @@ fn shape(schema: &Value) -> Vec<Piece> {
         ),
         _ => vec![Piece::words("any JSON")],
     }
+}
+
+/// What a field is. One that may be absent has it beside its reference.
+fn description(field: &Value) -> String {
+    let beside = list(&field["oneOf"]).map(|choice| &choice["description"]);
+    std::iter::once(&field["description"])
+        .chain(beside)
+        .find_map(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn of_kind(schema: &Value, kind: &str) -> Vec<Piece> {
