@@ -46,6 +46,7 @@ pub struct DeliveryState {
 
 /// What to read: `GET /v1/agents/{agent}/inbox`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ReadInbox {
     /// The position after which to read.

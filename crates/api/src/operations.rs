@@ -11,6 +11,7 @@ use crate::agents::{AgentView, QueueView};
 
 /// What to read: `GET /v1/events`. As `text/event-stream` it goes on for ever, as JSON it is one page.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ReadEvents {
     /// The number after which to read; `Last-Event-ID` goes before it. Without either, a stream starts now and a page at the start.

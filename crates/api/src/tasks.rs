@@ -37,6 +37,7 @@ pub struct CreatedTasks {
 
 /// What to list: `GET /v1/tasks`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ListTasks {
     /// States, separated by commas.
@@ -110,6 +111,7 @@ pub struct TaskDetail {
 
 /// How long to wait: `GET /v1/tasks/{task}/result`, `GET /v1/questions/{question}`, `GET /v1/agents/{agent}/inbox`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct WaitFor {
     /// How long to wait for it, at most `55s`; without it the answer comes at once.
@@ -120,6 +122,7 @@ pub struct WaitFor {
 
 /// Which attempt's output: `GET /v1/tasks/{task}/log`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ReadLog {
     /// The attempt; the newest if nothing is said.
@@ -173,6 +176,7 @@ pub struct Answer {
 
 /// Which questions: `GET /v1/questions`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct ListQuestions {
     /// `open`, `answered`, `expired` or `withdrawn`.
