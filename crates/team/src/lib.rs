@@ -5,8 +5,8 @@
 //! here too, so that nothing is refused later. This crate must never know how an agent is
 //! started or how a task is sent: it has no runner, no client, no server.
 //!
-//! A file's way: bytes → [`yaml`] (a tree with places) → [`params`] and [`fan_out`] (filled
-//! in, unfolded) → [`agents`], [`tasks`], [`schedules`] (core's words) → [`links`] (names
+//! A file's way: bytes → `yaml` (a tree with places) → `params` and `fan_out` (filled
+//! in, unfolded) → `agents`, `tasks`, `schedules` (core's words) → `links` (names
 //! that hold together).
 
 mod agents;

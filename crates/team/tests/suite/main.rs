@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets nothing fails")]
 
+mod audit;
 mod contents;
 mod disk;
 mod docs;
