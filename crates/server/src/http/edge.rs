@@ -118,12 +118,9 @@ mod tests {
     use crate::options::ServerOptions;
 
     /// Asks a server whose one route does this.
-    async fn ask<F: Future<Output = ()> + Send>(
+    async fn ask<F: Future<Output = ()> + Send + 'static>(
         handler: impl Fn() -> F + Clone + Send + Sync + 'static,
-    ) -> (StatusCode, serde_json::Value)
-    where
-        F: 'static,
-    {
+    ) -> (StatusCode, serde_json::Value) {
         let ports = Ports {
             store: Arc::new(MemoryStore::new()),
             bus: Arc::new(LocalBus::new()),
@@ -169,7 +166,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_handler_that_never_ends_is_answered_for() {
-        let (status, problem) = ask(|| std::future::pending()).await;
+        let (status, problem) = ask(std::future::pending).await;
         assert_eq!(status, StatusCode::GATEWAY_TIMEOUT);
         assert_eq!(problem["code"], "timeout");
     }
