@@ -279,9 +279,14 @@ fn an_empty_parameter_is_an_empty_text() {
 #[test]
 fn presets_of_the_file_are_known_and_taken_as_they_are() {
     let team = good(
-        "presets: {mine: {command: [x, \"${prompt}\"]}}\nagents: {ada: {preset: mine}}\ntasks: {a: {}}\n",
+        "\
+presets: {mine: {extends: claude, args: [x, \"${prompt}\"]}}
+agents: {ada: {preset: mine, options: {model: opus}}}
+tasks: {a: {}}
+",
     );
-    assert_eq!(team.presets["mine"], json!({"command": ["x", "${prompt}"]}));
+    let mine = json!({"extends": "claude", "args": ["x", "${prompt}"]});
+    assert_eq!(team.presets["mine"], mine);
 }
 
 #[test]

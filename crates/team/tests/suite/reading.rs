@@ -3,40 +3,69 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use collective_core::text::nearest;
 use collective_core::{Code, Rejection, Timestamp};
 use collective_team::{PresetBook, Problems, Settings, TeamFile};
 use serde_json::Value;
 
-/// Knows `claude` with the option `model`, and `scripted` with any option.
+/// Stands for the book of presets, and speaks like it: a name and the options that it has.
 pub(crate) struct Book;
+
+const PRESETS: [(&str, &[&str]); 7] = [
+    ("aider", &["model"]),
+    ("claude", &["model", "permission_mode", "max_budget_usd"]),
+    ("codex", &["model", "sandbox"]),
+    ("gemini", &["model"]),
+    ("opencode", &["model"]),
+    (
+        "scripted",
+        &[
+            "personality",
+            "seconds",
+            "failures",
+            "signal",
+            "file",
+            "text",
+        ],
+    ),
+    ("shell", &["strict", "trace"]),
+];
 
 impl PresetBook for Book {
     fn names(&self) -> Vec<String> {
-        ["claude", "codex", "gemini", "aider", "opencode", "scripted"]
-            .map(str::to_owned)
-            .to_vec()
+        PRESETS.map(|(name, _)| name.to_owned()).to_vec()
     }
 
     fn check_definition(&self, _: &str, definition: &Value) -> Result<(), Rejection> {
-        match definition.get("command") {
-            Some(_) => Ok(()),
-            None => Err(Rejection::new(Code::InvalidField, "has no command")),
+        let runs = ["program", "extends"].map(|part| definition.get(part).is_some());
+        if runs.contains(&true) {
+            return Ok(());
         }
+        let message = "neither `program` nor `extends` says what it runs";
+        Err(Rejection::new(Code::InvalidField, message))
     }
 
     fn check_options(
         &self,
         name: &str,
-        _: Option<&Value>,
+        own: Option<&Value>,
         options: &BTreeMap<String, Value>,
     ) -> Result<(), Rejection> {
-        match options
-            .keys()
-            .find(|key| *key != "model" && name != "scripted")
-        {
-            Some(key) => Err(Rejection::new(Code::InvalidField, "unknown option").at(key)),
-            None => Ok(()),
-        }
+        let base = own.and_then(|own| own["extends"].as_str()).unwrap_or(name);
+        let (_, known) = PRESETS
+            .into_iter()
+            .find(|(known, _)| *known == base)
+            .unwrap_or(("", &[]));
+        let Some(unknown) = options.keys().find(|key| !known.contains(&key.as_str())) else {
+            return Ok(());
+        };
+        let message = format!("preset `{name}` has no option `{unknown}`");
+        let rejection = Rejection::new(Code::InvalidField, message);
+        let hint = match nearest(unknown, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it has {}", known.join(", ")),
+        };
+        Err(rejection.hint(hint).at(unknown.clone()))
     }
 }
 
