@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent, completions, dead, doctor, events, key, message, queue, reserve, schedule, status, task,
-    up,
+    agent, completions, dead, doctor, events, key, message, queue, reserve, run, schedule, status,
+    task, up,
 };
 use crate::connect::ServerArgs;
 use crate::output::ColorChoice;
@@ -65,6 +65,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Start a server on this machine
     Up(up::UpArgs),
+    /// Run a team of agents from a file until its tasks have ended
+    Run(run::RunArgs),
     /// Show the team at a glance
     Status(status::StatusArgs),
     /// Look for what is wrong here, and say how to mend it

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use collective_bus::LocalBus;
 use collective_cache::LocalCache;
-use collective_client::Token;
+use collective_client::{Client, ClientError, ClientOptions, Token};
 use collective_core::ports::{Entropy, Store, StoreError};
 use collective_core::{Code, Rejection};
 use collective_server::{Server, ServerError, ServerOptions};
@@ -79,6 +79,9 @@ impl StartError {
                 "use the binary that wrote the folder, or a newer one"
             }
             StartError::Store(StoreError::Full) => "free some space, then start again",
+            StartError::Store(StoreError::Corrupt(_)) => {
+                "put a sound copy of the folder in its place, or name another folder with --data"
+            }
             StartError::Store(_) => "see that the folder is yours and can be written to",
             StartError::Server(ServerError::Listen { source, .. }) => match source.kind() {
                 std::io::ErrorKind::AddrInUse => {
@@ -96,6 +99,7 @@ impl StartError {
 /// A server that runs in this process.
 pub(crate) struct Embedded {
     note: ServerNote,
+    token: Token,
     folder: DataFolder,
     store: Arc<SqliteStore>,
     stop: CancellationToken,
@@ -138,6 +142,7 @@ impl Embedded {
         let reaping = tokio::spawn(reaper::run(hub, stop.clone().cancelled_owned()));
         Ok(Self {
             note,
+            token,
             folder,
             store,
             stop,
@@ -149,6 +154,11 @@ impl Embedded {
     /// What it says of itself.
     pub(crate) fn note(&self) -> &ServerNote {
         &self.note
+    }
+
+    /// A client with the administrator's token.
+    pub(crate) fn client(&self) -> Result<Client, ClientError> {
+        Client::new(ClientOptions::new(&self.note.url, self.token.clone()))
     }
 
     /// Stops: answers what is in flight, closes the store, takes the note away.
@@ -261,6 +271,7 @@ mod tests {
             "{refused:?}"
         );
         assert_eq!(data.server().unwrap().as_ref(), Some(first.note()));
+        first.client().unwrap().status().await.unwrap();
         first.stop().await;
         assert_eq!(data.server().unwrap(), None);
         let second = Embedded::start(data, EmbeddedOptions::default())

@@ -20,6 +20,8 @@ use std::path::PathBuf;
 use collective_api::Problem;
 use collective_client::ClientError;
 use collective_core::{Code, Rejection};
+use collective_runner::worker::WorkerError;
+use collective_team::Problems;
 
 use crate::embedded::StartError;
 
@@ -56,6 +58,12 @@ pub(crate) enum CliError {
     /// The embedded server didn't start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// A team file has mistakes.
+    #[error(transparent)]
+    Team(#[from] Problems),
+    /// An agent can't work.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
     /// A file can't be read or written.
     #[error("{what}: {source}")]
     File {
@@ -119,6 +127,8 @@ impl CliError {
                 Code::Unavailable.exit_code()
             }
             CliError::Start(error) => error.code().exit_code(),
+            CliError::Team(_) => Code::InvalidField.exit_code(),
+            CliError::Worker(WorkerError::Refused { error, .. }) => error.exit_code(),
             CliError::File { .. } | CliError::Usage { .. } => Code::InvalidField.exit_code(),
             CliError::Outcome { exit, .. } => *exit,
             CliError::ReaderGone => 0,
@@ -146,10 +156,15 @@ impl CliError {
                 Some("start one with `collective up`, or name one with --server URL".to_owned())
             }
             CliError::Start(error) => error.hint(),
+            CliError::Worker(WorkerError::Refused { error, .. }) => error.hint().map(str::to_owned),
             CliError::Usage { hint, .. } => Some(hint.clone()),
             CliError::Outcome { hint, .. } => hint.clone(),
             CliError::Bug(_) => Some("this is a bug: please report it".to_owned()),
-            CliError::File { .. } | CliError::ReaderGone | CliError::Write(_) => None,
+            // Each mistake of a team file has its own.
+            CliError::Team(_)
+            | CliError::File { .. }
+            | CliError::ReaderGone
+            | CliError::Write(_) => None,
         }
     }
 
@@ -170,6 +185,10 @@ impl CliError {
                 Code::Unavailable
             }
             CliError::Start(error) => error.code(),
+            CliError::Team(_) => Code::InvalidField,
+            CliError::Worker(WorkerError::Refused { error, .. }) => {
+                error.code().unwrap_or(Code::Unavailable)
+            }
             CliError::File { .. } | CliError::Usage { .. } => Code::InvalidField,
             CliError::Outcome { .. } => Code::WrongState,
             CliError::ReaderGone | CliError::Bug(_) => Code::Internal,

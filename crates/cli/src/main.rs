@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod connect;
 mod context;
+mod crew;
 mod embedded;
 mod errors;
 mod folder;
@@ -15,22 +16,32 @@ mod output;
 mod signals;
 mod text;
 mod when;
+mod work;
 mod world;
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use clap::Parser;
+use collective_runner::guard;
 
 use args::{Cli, Command};
 use commands::{
-    agent, completions, dead, doctor, events, key, message, queue, reserve, schedule, status, task,
-    up,
+    agent, completions, dead, doctor, events, key, message, queue, reserve, run, schedule, status,
+    task, up,
 };
 use context::Context;
 use errors::CliError;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments
+        .next()
+        .is_some_and(|first| first == guard::SUBCOMMAND)
+    {
+        // Before any thread: what the guard starts belongs to the one that lives longest.
+        return guard::main(arguments);
+    }
     let cli = Cli::parse();
     let context = Context::new(&cli.global);
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
@@ -57,6 +68,7 @@ fn main() -> ExitCode {
 async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::Up(args) => up::run(args, context).await,
+        Command::Run(args) => run::run(args, context).await,
         Command::Status(args) => status::run(&args, context).await,
         Command::Doctor(args) => doctor::run(&args, context).await,
         Command::Task(command) => task::run(command, context).await,

@@ -153,6 +153,16 @@ impl Output {
         }
     }
 
+    /// Whether progress may be drawn: on a terminal, for a person.
+    pub(crate) fn draws_progress(&self) -> bool {
+        !self.json && !self.quiet && std::io::stderr().is_terminal() && !dumb_terminal()
+    }
+
+    /// `text` in its tone, for standard error.
+    pub(crate) fn paint_remark(&self, tone: Tone, text: &str) -> String {
+        paint(self.color_errors, tone, text)
+    }
+
     /// Whether standard error may be coloured.
     pub(crate) fn colors_errors(&self) -> bool {
         self.color_errors
@@ -281,8 +291,17 @@ impl Output {
             return;
         }
         if self.json {
-            let text = serde_json::to_string(&error.problem()).unwrap_or_default();
-            complain(&escape_controls(&text));
+            let text = match error {
+                // Every mistake at once, each with its place.
+                CliError::Team(problems) => serde_json::to_string(problems),
+                error => serde_json::to_string(&error.problem()),
+            };
+            complain(&escape_controls(&text.unwrap_or_default()));
+            return;
+        }
+        if let CliError::Team(problems) = error {
+            // It has the form of a compiler's messages already.
+            complain(problems.to_string().trim_end());
             return;
         }
         let word = paint(self.color_errors, Tone::Bad, "error:");

@@ -1,4 +1,6 @@
-//! `collective agent`: look after agents.
+//! `collective agent`: run and look after agents.
+
+mod run;
 
 use clap::{Args, Subcommand};
 use collective_api::agents::AgentView;
@@ -30,6 +32,8 @@ Its history stays. An agent that runs registers again by itself: stop it first."
 /// What to do with agents.
 #[derive(Subcommand, Debug)]
 pub(crate) enum AgentCommand {
+    /// Run an agent: it takes tasks and runs a command for each
+    Run(Box<run::RunArgs>),
     /// List agents
     #[command(after_help = LIST)]
     List,
@@ -68,19 +72,19 @@ pub(crate) struct RemoveArgs {
 
 /// Carries it out.
 pub(crate) async fn run(command: AgentCommand, context: &Context) -> Result<(), CliError> {
-    let client = context.client()?;
     let out = &context.out;
     match command {
+        AgentCommand::Run(args) => run::run(*args, context).await,
         AgentCommand::List => {
-            let page = client.list_agents().await?;
+            let page = context.client()?.list_agents().await?;
             out.show(&page, |out| table(out, &page.items))
         }
         AgentCommand::Show { agent } => {
-            let view = client.agent(&agent).await?;
+            let view = context.client()?.agent(&agent).await?;
             out.show(&view, |out| detail(out, &view))
         }
         AgentCommand::Drain { agent, off } => {
-            let view = client.drain_agent(&agent, !off).await?;
+            let view = context.client()?.drain_agent(&agent, !off).await?;
             out.show(&view, |out| match (off, view.held) {
                 (true, _) => out.line(format!("agent {agent} takes tasks again")),
                 (false, 0) => out.line(format!("agent {agent} takes no tasks; it holds none")),

@@ -9,6 +9,7 @@ pub(crate) mod key;
 pub(crate) mod message;
 pub(crate) mod queue;
 pub(crate) mod reserve;
+pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod status;
 pub(crate) mod task;

@@ -16,9 +16,9 @@ use crate::context::Context;
 use crate::errors::CliError;
 
 pub(crate) use control::{TargetArgs, discard_all, retry_all};
-pub(crate) use list::rows;
-pub(crate) use render::state_tone;
-pub(crate) use show::{ShowArgs, show};
+pub(crate) use list::{live, rows, states_text};
+pub(crate) use render::{result_text, state_tone};
+pub(crate) use show::{ShowArgs, artifact_line, show};
 
 /// What to do with tasks.
 #[derive(Subcommand, Debug)]
