@@ -13,6 +13,7 @@
 //! | `COLLECTIVE_PROMPT` | path of the prompt |
 //! | `COLLECTIVE_INPUT` | path of the task's input, JSON |
 //! | `COLLECTIVE_DEPENDENCIES` | path of what the tasks before it gave, a JSON array |
+//! | `COLLECTIVE_DEPENDENCIES_DIR` | folder with the text of each of those results, one file `KEY.txt` each |
 //! | `COLLECTIVE_FEEDBACK` | path of why the last attempt failed; only if one did |
 //! | `COLLECTIVE_ANSWERS` | path of what it asked before and was answered, JSON; only if it did |
 //! | `COLLECTIVE_RESULT` | path where it may write its result, JSON or text |
@@ -383,7 +384,8 @@ fn command(
 fn read(spec: &AttemptSpec, desk: &Desk, exit: Exit, captured: &Captured) -> AttemptReport {
     let mut warnings = Vec::new();
     let stdout = String::from_utf8_lossy(&captured.stdout);
-    let mut read = spec.reading.read(&stdout);
+    let tail = captured.tail_text(crate::output::TAIL_LEN);
+    let mut read = spec.reading.read(&stdout, &tail);
     if captured.stdout_cut {
         warnings.push("standard output is larger than a result may be; its end is kept".to_owned());
     }
@@ -402,7 +404,7 @@ fn read(spec: &AttemptSpec, desk: &Desk, exit: Exit, captured: &Captured) -> Att
         }
     }
     AttemptReport {
-        failure: judge(spec, &exit, read.error.as_deref(), &told, captured),
+        failure: judge(spec, &exit, read.error.as_deref(), &told, &tail),
         exit,
         text: bounded(read.text),
         json: read.json,
@@ -432,12 +434,11 @@ fn judge(
     exit: &Exit,
     error: Option<&str>,
     told: &str,
-    captured: &Captured,
+    tail: &str,
 ) -> Option<Failure> {
     if matches!(exit, Exit::Code(0)) && error.is_none() {
         return None;
     }
-    let tail = captured.tail_text(crate::output::TAIL_LEN);
     let mut failure = match exit {
         Exit::TimedOut => Failure::new(
             FailureClass::Transient,
@@ -455,9 +456,10 @@ fn judge(
         ),
         Exit::NotStarted(reason) => Failure::new(FailureClass::Permanent, reason.clone()),
         Exit::Code(_) | Exit::Signal(_) => {
-            // JSON output hides line breaks and quotes; an error is looked at as it reads.
-            let seen = error.map_or_else(|| tail.clone(), |error| format!("{tail}\n{error}"));
-            let recognised = spec.rules.classify(exit.end(), &seen, now());
+            // What the agent printed in its work may speak of limits and errors too.
+            let recognised = spec
+                .rules
+                .classify(exit.end(), error.unwrap_or(tail), now());
             let mut reason = format!("the command ended with {exit}");
             if let Some(said) = error.or(recognised.line.as_deref()) {
                 reason = format!(
@@ -471,7 +473,7 @@ fn judge(
         }
     };
     failure.reason = collective_core::text::head(&failure.reason, MAX_REASON_LEN).to_owned();
-    let feedback = if error.is_some() { told } else { &tail };
+    let feedback = if error.is_some() { told } else { tail };
     failure.feedback = collective_core::text::tail(feedback, MAX_FEEDBACK_LEN).to_owned();
     Some(failure)
 }

@@ -100,7 +100,7 @@ impl Guard {
 
 /// The file of this binary; after an upgrade has replaced it, the link to the
 /// old one that Linux keeps.
-fn this_binary() -> PathBuf {
+pub(crate) fn this_binary() -> PathBuf {
     match std::env::current_exe() {
         Ok(path) if path.exists() => path,
         _ => PathBuf::from("/proc/self/exe"),

@@ -47,6 +47,9 @@ impl Desk {
         let dependencies = at("dependencies.json");
         write(&dependencies, &serde_json::to_vec(&spec.dependencies)?)?;
         give("COLLECTIVE_DEPENDENCIES", &dependencies);
+        let texts = at("dependencies");
+        lay_texts(&texts, &spec.dependencies)?;
+        give("COLLECTIVE_DEPENDENCIES_DIR", &texts);
         if let Some(feedback) = &spec.feedback {
             let path = at("feedback.md");
             write(&path, feedback.as_bytes())?;
@@ -130,6 +133,43 @@ impl Desk {
     pub(super) fn clear(self) -> io::Result<()> {
         self.folder.close()
     }
+}
+
+/// The text of each dependency's result in a file of its own, for commands that read no JSON.
+fn lay_texts(folder: &Path, dependencies: &Value) -> io::Result<()> {
+    fs::create_dir(folder)?;
+    for dependency in dependencies.as_array().into_iter().flatten() {
+        let number = dependency
+            .get("number")
+            .map(Value::to_string)
+            .unwrap_or_default();
+        let key = dependency
+            .get("key")
+            .and_then(Value::as_str)
+            .unwrap_or(&number);
+        // A key is readable text, not yet a file's name.
+        let safe = |c: char| {
+            if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        };
+        let name: String = key.trim_start_matches('.').chars().map(safe).collect();
+        let text = dependency
+            .get("text")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let path = folder.join(format!("{name}.txt"));
+        // Two keys may differ only in what a file's name can't show; the number can't.
+        let path = if path.exists() {
+            folder.join(format!("{name}-{number}.txt"))
+        } else {
+            path
+        };
+        write(&path, text.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn read_artifact(entry: &fs::DirEntry, name: &str) -> Result<Made, String> {

@@ -19,10 +19,10 @@ use std::collections::BTreeMap;
 
 use collective_core::Timestamp;
 use collective_core::task::FailureClass;
-use regex::Regex;
 use rustix::process::Signal;
 use serde::Deserialize;
 
+use super::reading::Pattern;
 use super::reset;
 use crate::guard::End;
 
@@ -78,20 +78,22 @@ impl From<Class> for FailureClass {
     }
 }
 
-/// A pattern that recognises a failure by what is printed.
-#[derive(Clone, Debug)]
+/// A pattern that recognises a failure by what is said of it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The class that it gives.
     pub class: Class,
     /// What it looks for. The groups `epoch`, `epoch_ms`, `time`, `clock`,
-    /// `zone` and `span` say when a quota resets; see [`reset`].
-    pub pattern: Regex,
+    /// `zone`, `day` and `span` say when a quota resets.
+    pub pattern: Pattern,
 }
 
 /// What a preset knows of failures.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// Looked for in the end of the output, in this order.
+    /// Looked for in the error that the command tells of, or in the end of its
+    /// output if it tells of none; in this order.
     pub patterns: Vec<Rule>,
     /// Exit codes with a meaning of their own.
     pub exit_codes: BTreeMap<i32, Class>,
@@ -109,8 +111,8 @@ pub struct Recognised {
 }
 
 impl Rules {
-    /// Classifies an attempt that failed: `end` is how its command ended,
-    /// `output` the end of what it printed. A command that ended with 0 and yet
+    /// Classifies an attempt that failed: `end` is how its command ended, `output`
+    /// what it says of it: its error, or the end of what it printed. A command that ended with 0 and yet
     /// calls itself failed counts as transient if nothing else is known.
     pub fn classify(&self, end: Option<End>, output: &str, now: Timestamp) -> Recognised {
         if let Some(recognised) = self.by_pattern(output, now) {
@@ -135,7 +137,7 @@ impl Rules {
     /// the one that ended the command.
     fn by_pattern(&self, output: &str, now: Timestamp) -> Option<Recognised> {
         self.patterns.iter().find_map(|rule| {
-            let captures = rule.pattern.captures_iter(output).last()?;
+            let captures = rule.pattern.0.captures_iter(output).last()?;
             let class = FailureClass::from(rule.class);
             let retry_at = (class == FailureClass::Quota)
                 .then(|| reset::time(&captures, now))
@@ -205,7 +207,7 @@ mod tests {
         let rules = Rules {
             patterns: vec![Rule {
                 class: Class::Quota,
-                pattern: Regex::new(r"limit reached\|(?P<epoch>\d+)").unwrap(),
+                pattern: Pattern(regex::Regex::new(r"limit reached\|(?P<epoch>\d+)").unwrap()),
             }],
             exit_codes: BTreeMap::from([(42, Class::Permanent)]),
         };

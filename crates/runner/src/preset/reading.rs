@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use collective_core::task::Usage;
+use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -26,15 +27,48 @@ pub enum Format {
 pub struct Reading {
     /// What it holds.
     pub format: Format,
-    /// Where the result's text is.
-    pub text: Option<Selector>,
+    /// Where the result's text is; the first that is there.
+    pub text: Vec<Selector>,
     /// Where the name of the session is, for resuming it.
-    pub session: Option<Selector>,
-    /// Where an error's text is; whoever finds one has failed, whatever the exit code.
-    pub error: Option<Selector>,
+    pub session: Vec<Selector>,
+    /// Where an error's text is. A command that tells of one has failed,
+    /// whatever its exit code.
+    pub error: Vec<Selector>,
+    /// The same for a command that prints text; looked for in both streams.
+    pub error_pattern: Option<Pattern>,
     /// Where the usage is.
     pub usage: UsageReading,
 }
+
+/// A regular expression that is known to be one.
+#[derive(Clone, Debug)]
+pub struct Pattern(pub Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: serde::Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(de)?;
+        RegexBuilder::new(&text)
+            .size_limit(MAX_PATTERN_SIZE)
+            .build()
+            .map(Self)
+            // Its last line is what is wrong; the others draw a picture.
+            .map_err(|error| {
+                let error = error.to_string();
+                let why = error.lines().next_back().unwrap_or_default();
+                let why = why.strip_prefix("error: ").unwrap_or(why);
+                serde::de::Error::custom(format!("not a regular expression: {why}"))
+            })
+    }
+}
+
+/// Most memory of a compiled pattern.
+const MAX_PATTERN_SIZE: usize = 1024 * 1024;
 
 /// Where the usage is. Each part is a sum.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -89,30 +123,32 @@ pub struct Read {
 }
 
 impl Reading {
-    /// Reads standard output. What can't be read as promised counts as text, so
-    /// that nothing a command says is lost.
-    pub fn read(&self, stdout: &str) -> Read {
+    /// Reads standard output; `tail` is the end of both streams. What can't be
+    /// read as promised counts as text, so that nothing a command says is lost.
+    pub fn read(&self, stdout: &str, tail: &str) -> Read {
+        let error = || {
+            let pattern = &self.error_pattern.as_ref()?.0;
+            Some(pattern.find(tail)?.as_str().trim().to_owned())
+        };
         let events = match self.format {
             Format::Text => {
                 return Read {
                     text: stdout.to_owned(),
                     json: document(stdout),
+                    error: error(),
                     ..Read::default()
                 };
             }
             Format::Json => last_document(stdout).into_iter().collect(),
             Format::Jsonl => lines(stdout),
         };
-        let text = |selector: &Option<Selector>| {
-            selector
-                .as_ref()
-                .and_then(|selector| selector.text(&events))
-        };
+        let text =
+            |selectors: &[Selector]| selectors.iter().find_map(|selector| selector.text(&events));
         Read {
             text: text(&self.text).unwrap_or_else(|| stdout.to_owned()),
             json: None,
             session: text(&self.session),
-            error: text(&self.error),
+            error: text(&self.error).or_else(error),
             usage: self.usage.read(&events),
         }
     }
@@ -263,11 +299,13 @@ mod tests {
     fn a_document_after_warnings_is_found() {
         let reading = Reading {
             format: Format::Json,
-            text: Some(at("/result")),
+            text: vec![at("/result")],
             ..Reading::default()
         };
         assert_eq!(
-            reading.read("warning: {x\n{\"result\": \"done\"}\n").text,
+            reading
+                .read("warning: {x\n{\"result\": \"done\"}\n", "")
+                .text,
             "done"
         );
     }
@@ -277,19 +315,19 @@ mod tests {
         for format in [Format::Json, Format::Jsonl] {
             let reading = Reading {
                 format,
-                text: Some(at("/result")),
+                text: vec![at("/result")],
                 ..Reading::default()
             };
-            assert_eq!(reading.read("panic: no\n").text, "panic: no\n");
+            assert_eq!(reading.read("panic: no\n", "").text, "panic: no\n");
         }
     }
 
     #[test]
     fn text_that_is_a_json_object_is_also_read_as_one() {
         let reading = Reading::default();
-        assert_eq!(reading.read("{\"a\": 1}\n").json, Some(json!({"a": 1})));
-        assert_eq!(reading.read("3\n").json, None);
-        assert_eq!(reading.read("{\"a\": 1}\nmore\n").json, None);
+        assert_eq!(reading.read("{\"a\": 1}\n", "").json, Some(json!({"a": 1})));
+        assert_eq!(reading.read("3\n", "").json, None);
+        assert_eq!(reading.read("{\"a\": 1}\nmore\n", "").json, None);
     }
 
     #[test]
@@ -303,7 +341,7 @@ mod tests {
         let read = |take| {
             Reading {
                 format: Format::Jsonl,
-                text: Some(m(take)),
+                text: vec![m(take)],
                 usage: UsageReading {
                     input_tokens: vec![Selector {
                         at: "/n".to_owned(),
@@ -314,7 +352,7 @@ mod tests {
                 },
                 ..Reading::default()
             }
-            .read(output)
+            .read(output, "")
         };
         let last = read(Take::Last);
         assert_eq!((last.text.as_str(), last.usage.input_tokens), ("b", 4));

@@ -6,16 +6,16 @@
 //! |---|---|
 //! | `epoch`, `epoch_ms` | seconds or milliseconds since 1970 |
 //! | `time` | a date with a time: RFC 3339, or `Jul 5th, 2026 8:19 PM`; without an offset it is local, or in `zone` |
-//! | `clock` | a time of day, the next one: `9am`, `12:50am`, `21:30`; local, or in `zone` (`Europe/Paris`) |
+//! | `clock` | a time of day, the next one: `9am`, `12:50am`, `21:30`; local, or in `zone` (`Europe/Paris`); on `day` (`Feb 16`), if that is there |
 //! | `span` | a length of time from now: `5 days 22 hours 11 minutes`, `3h20m`, `13872s`, `45` (seconds) |
 //!
 //! What can't be read, or lies in the past, gives no time; the server then
 //! waits its own default.
 
 use collective_core::Timestamp;
-use jiff::civil::{DateTime, Time};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp as Instant, Zoned};
+use jiff::{SignedDuration, Span, Timestamp as Instant, Zoned};
 use regex::Captures;
 
 /// The time that a match tells of.
@@ -28,7 +28,7 @@ pub(super) fn time(captures: &Captures<'_>, now: Timestamp) -> Option<Timestamp>
         .and_then(|text| Instant::from_second(text.parse().ok()?).ok())
         .or_else(|| Instant::from_millisecond(group("epoch_ms")?.parse().ok()?).ok())
         .or_else(|| date(group("time")?, &now_here))
-        .or_else(|| clock(group("clock")?, &now_here))
+        .or_else(|| clock(group("clock")?, group("day"), &now_here))
         .or_else(|| now_here.timestamp().checked_add(span(group("span")?)?).ok())?;
     let at = Timestamp::from_micros(at.as_microsecond());
     (at > now).then_some(at)
@@ -74,8 +74,8 @@ fn without_ordinals(text: &str) -> String {
         .join(" ")
 }
 
-/// The next time that a clock shows this.
-fn clock(text: &str, now: &Zoned) -> Option<Instant> {
+/// The next time that a clock shows this, on a day of the year if one is named.
+fn clock(text: &str, day: Option<&str>, now: &Zoned) -> Option<Instant> {
     let compact: String = text
         .to_ascii_uppercase()
         .chars()
@@ -92,12 +92,19 @@ fn clock(text: &str, now: &Zoned) -> Option<Instant> {
     let time = ["%I:%M%p", "%H:%M"]
         .into_iter()
         .find_map(|form| Time::strptime(form, &compact).ok())?;
-    let today = now.date().to_datetime(time);
-    let at = zoned(today, now)?;
+    let (first, step) = match day {
+        None => (now.date(), Span::new().days(1)),
+        Some(day) => {
+            let dated = format!("{} {}", without_ordinals(day), now.year());
+            let first = Date::strptime("%b %d %Y", dated).ok()?;
+            (first, Span::new().years(1))
+        }
+    };
+    let at = zoned(first.to_datetime(time), now)?;
     if at > now.timestamp() {
         return Some(at);
     }
-    zoned(today.checked_add(jiff::Span::new().days(1)).ok()?, now)
+    zoned(first.checked_add(step).ok()?.to_datetime(time), now)
 }
 
 /// Adds up numbers with units; a number alone is in seconds.

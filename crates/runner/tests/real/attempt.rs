@@ -92,6 +92,7 @@ async fn environment() {
     COLLECTIVE_ARTIFACTS=(folder)/artifacts
     COLLECTIVE_ATTEMPT=1
     COLLECTIVE_DEPENDENCIES=(folder)/dependencies.json
+    COLLECTIVE_DEPENDENCIES_DIR=(folder)/dependencies
     COLLECTIVE_EPOCH=1
     COLLECTIVE_FEEDBACK=(folder)/feedback.md
     COLLECTIVE_GUARD=(mark)
