@@ -7,6 +7,7 @@ use collective_core::ports::StoreError;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::store_error;
+use super::sound;
 use super::{SqliteOptions, Synchronous};
 
 /// The schema's steps, in order; the version of a database is how many it has
@@ -35,6 +36,7 @@ pub(super) fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connec
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = open(path, flags).map_err(store_error)?;
     let version = known_version(&connection)?;
+    sound::check(&connection, path)?;
     set_up_writer(&connection, options).map_err(store_error)?;
     migrate(&mut connection, version)?;
     Ok(connection)

@@ -21,6 +21,7 @@ mod questions;
 mod reader;
 mod reservations;
 mod schedules;
+mod sound;
 mod tasks;
 mod tx;
 mod writer;
