@@ -10,11 +10,11 @@ use collective_api::leases::{
 };
 use collective_api::tasks::CreateTasks;
 use collective_client::{Client, ClientError, Reports};
+use collective_core::limits::MIN_LEASE;
 use collective_core::task::{
     Dependency, DependencyCondition, Epoch, Failure, FailureClass, RetryPolicy, TaskRef, TaskSpec,
     Usage,
 };
-use collective_core::limits::MIN_LEASE;
 use collective_core::{Code, Span, TaskId};
 use collective_testkit::history::Acknowledged;
 use tokio::task::JoinSet;
@@ -121,8 +121,9 @@ impl Load {
 async fn create(client: Client, number: usize, shared: Arc<Shared>) {
     let mut round = 0;
     while !shared.no_more.is_cancelled() {
-        let open = shared.created.load(Ordering::Relaxed)
-            - shared.completed.load(Ordering::Relaxed);
+        // Work may be done before its creator has heard of it.
+        let created = shared.created.load(Ordering::Relaxed);
+        let open = created.saturating_sub(shared.completed.load(Ordering::Relaxed));
         if open > MAX_OPEN {
             tokio::time::sleep(PAUSE).await;
             continue;
@@ -130,10 +131,16 @@ async fn create(client: Client, number: usize, shared: Arc<Shared>) {
         round += 1;
         let request = batch(number, round);
         let key = format!("creator-{number}-{round}");
-        let created = persist(async || client.create_tasks_once(&request, &key).await).await;
+        let created = loop {
+            let answer = client.create_tasks_once(&request, &key).await;
+            if let Some(created) = or_again(answer).await {
+                break created;
+            }
+        };
         assert_eq!(created.tasks.len(), BATCH);
         shared.created.fetch_add(BATCH as u64, Ordering::Relaxed);
-        shared.note(|told| told.created.extend(created.tasks.iter().map(|task| task.id)));
+        let ids = created.tasks.iter().map(|task| task.id);
+        shared.note(|told| told.created.extend(ids));
     }
 }
 
@@ -171,23 +178,25 @@ async fn work(client: Client, called: String, shared: Arc<Shared>) {
         wait: Span::from_millis(200),
     };
     while !shared.over.is_cancelled() {
-        let claims = match client.claim(&request).await {
-            Ok(answer) => answer.claims,
-            // If the answer was lost, so is the claim: its lease runs out.
-            Err(error) if error.is_passing() => {
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
-            Err(error) => panic!("a claim was refused: {error}"),
+        // If the answer was lost, so is the claim: its lease runs out.
+        let Some(answer) = or_again(client.claim(&request).await).await else {
+            continue;
         };
+        let claims = answer.claims;
         shared.note(|told| {
-            let claimed = claims.iter().map(|claim| (claim.task.id, claim.token.epoch));
+            let claimed = claims
+                .iter()
+                .map(|claim| (claim.task.id, claim.token.epoch));
             told.claimed.extend(claimed);
         });
-        let fails = |claim: &Claim| claim.token.epoch == Epoch(1) && claim.task.number % FAILING == 0;
+        let fails = |claim: &Claim| {
+            claim.token.epoch == Epoch(1) && claim.task.number.is_multiple_of(FAILING)
+        };
         let (failing, good): (Vec<Claim>, Vec<Claim>) = claims.into_iter().partition(fails);
         let done = complete(&client, good).await;
-        shared.completed.fetch_add(done.len() as u64, Ordering::Relaxed);
+        shared
+            .completed
+            .fetch_add(done.len() as u64, Ordering::Relaxed);
         shared.note(|told| told.succeeded.extend(done));
         let failed = fail(&client, failing).await;
         shared.note(|told| told.failed.extend(failed));
@@ -200,7 +209,11 @@ async fn complete(client: &Client, claims: Vec<Claim>) -> Vec<(TaskId, Epoch)> {
     }
     let completions = claims.iter().map(done).collect();
     let request = CompleteRequest { completions };
-    taken(persist(async || client.complete_many(&request).await).await)
+    loop {
+        if let Some(reports) = or_again(client.complete_many(&request).await).await {
+            return taken(reports);
+        }
+    }
 }
 
 /// A completion of a claim.
@@ -223,7 +236,11 @@ async fn fail(client: &Client, claims: Vec<Claim>) -> Vec<(TaskId, Epoch)> {
     }
     let failures = claims.iter().map(broken).collect();
     let request = FailRequest { failures };
-    taken(persist(async || client.fail_many(&request).await).await)
+    loop {
+        if let Some(reports) = or_again(client.fail_many(&request).await).await {
+            return taken(reports);
+        }
+    }
 }
 
 /// A failure of a claim.
@@ -250,13 +267,14 @@ fn taken(reports: Reports) -> Vec<(TaskId, Epoch)> {
     reports.into_iter().filter_map(of_one).collect()
 }
 
-/// Sends a call that may be repeated until it is answered.
-async fn persist<T>(mut call: impl AsyncFnMut() -> Result<T, ClientError>) -> T {
-    loop {
-        match call().await {
-            Ok(answer) => return answer,
-            Err(error) if error.is_passing() => tokio::time::sleep(PAUSE).await,
-            Err(error) => panic!("a call was refused: {error}"),
+/// What a call gave. Nothing, after a pause, if the server was away: the call is to be repeated.
+async fn or_again<T>(answer: Result<T, ClientError>) -> Option<T> {
+    match answer {
+        Ok(answer) => Some(answer),
+        Err(error) if error.is_passing() => {
+            tokio::time::sleep(PAUSE).await;
+            None
         }
+        Err(error) => panic!("a call was refused: {error}"),
     }
 }

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod agents;
 mod bodies;
 mod disk;
 mod folder;
@@ -13,3 +14,4 @@ mod leases;
 mod load;
 mod server;
 mod support;
+mod table;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use collective_api::leases::{ClaimRequest, HeartbeatRequest};
 use collective_client::ClientError;
 use collective_client::retry::RetryLimits;
+use collective_core::agent::AgentSpec;
 use collective_core::limits::{DEFAULT_LEASE, MAX_WAIT};
 use collective_core::task::{TaskSpec, TaskState};
 use collective_core::{Code, QueueName};
@@ -65,15 +66,19 @@ async fn a_stop_under_load_answers_what_is_in_flight_and_loses_nothing() {
     let server = place.server().await;
     let admin = server.client();
     let mut load = Load::start(&admin).await;
-    let nobodys = TaskSpec {
-        queue: Some(QueueName::new("nobodys").unwrap()),
+    let nobodys = QueueName::new("nobodys").unwrap();
+    admin.declare_queue(&nobodys).await.unwrap();
+    let spec = TaskSpec {
+        queue: Some(nobodys),
         ..TaskSpec::new("waits")
     };
-    let queue = admin.declare_queue(nobodys.queue.as_ref().unwrap()).await;
-    queue.unwrap();
-    let waiting = admin.create_task(&nobodys).await.unwrap();
+    let waiting = admin.create_task(&spec).await.unwrap();
     let idle = agent(&admin, "idle", 1).await;
-    idle.drain_agent(&name("idle"), true).await.unwrap();
+    let spec = AgentSpec {
+        queues: vec![QueueName::new("empty").unwrap()],
+        ..AgentSpec::default()
+    };
+    idle.register_agent(&name("idle"), &spec).await.unwrap();
 
     let (once, idle) = (
         admin.with_retry(RetryLimits::NONE),

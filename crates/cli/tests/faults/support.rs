@@ -126,7 +126,11 @@ impl Place {
         }
         let log = || {
             let path = self.path("log");
-            File::options().create(true).append(true).open(path).unwrap()
+            File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .unwrap()
         };
         command
             .env("COLLECTIVE_DATA", self.data())
@@ -276,8 +280,9 @@ pub(crate) async fn events(client: &Client) -> Vec<Event> {
 }
 
 pub(crate) async fn tasks(client: &Client) -> Vec<Task> {
-    let all = client.list_tasks_up_to(&ListTasks::default(), usize::MAX);
-    all.await.unwrap().items
+    let query = ListTasks::default();
+    let all = client.list_tasks_up_to(&query, usize::MAX).await;
+    all.unwrap().items
 }
 
 /// Checks the log against the tasks and against what callers were told.
