@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use collective_core::ports::StoreError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::store_error;
@@ -24,7 +25,7 @@ const STATEMENTS: usize = 160;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Page cache of the writer in KiB: the upper levels and the moving ends of
 /// all indexes, whatever the number of rows.
-const WRITER_CACHE_KIB: i64 = 16 * 1024;
+const WRITER_CACHE_KIB: i64 = 6 * 1024;
 /// Page cache of each reader in KiB; what is beyond is in the kernel's cache.
 const READER_CACHE_KIB: i64 = 1024;
 /// Pages of WAL after which it is written back. At full load that is about
@@ -57,6 +58,9 @@ fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     // Sub-journals of savepoints and sorts stay in memory; they are small.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "foreign_keys", false)?;
+    // A plan is made once and kept, whatever is bound. Without this SQLite
+    // prepares most statements anew with each use.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // A file that someone has tampered with runs no code of theirs.
     connection.pragma_update(None, "trusted_schema", false)?;
     Ok(connection)

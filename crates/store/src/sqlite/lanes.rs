@@ -11,21 +11,23 @@ use collective_core::{AgentName, TaskId, TeamName, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::column::{Columns, Unsigned};
+use super::range::{self, Range};
 
 pub(super) const HEADS: &str = "
-    SELECT id, ready_at, number FROM tasks INDEXED BY tasks_queued
+    SELECT id, ready_at, row FROM tasks INDEXED BY tasks_queued
     WHERE state = 'queued' AND team = ?1 AND lane = ?2 AND priority = ?3
-    ORDER BY ready_at, number LIMIT ?4";
+    ORDER BY ready_at, row LIMIT ?4";
 
 pub(super) const AHEAD: &str = "
     SELECT COUNT(*) FROM (
         SELECT 1 FROM tasks INDEXED BY tasks_queued
         WHERE state = 'queued' AND team = ?1 AND lane = ?2
-          AND (priority, ready_at, number) < (?3, ?4, ?5)
+          AND (priority, ready_at, row) < (?3, ?4, ?5)
         LIMIT ?6)";
 
 pub(super) const DUE: &str = "
-    SELECT team, id FROM tasks INDEXED BY tasks_due
+    SELECT teams.name, id FROM tasks INDEXED BY tasks_due
+    JOIN teams ON teams.number = tasks.team
     WHERE due_at <= ?1 ORDER BY due_at, row LIMIT ?2";
 
 pub(super) const HELD: &str = "
@@ -73,13 +75,16 @@ pub(super) fn heads(
     lanes: &[Lane],
     limit: usize,
 ) -> rusqlite::Result<Vec<Head>> {
+    let Some(range) = Range::find(connection, team)? else {
+        return Ok(Vec::new());
+    };
     let mut statement = connection.prepare_cached(HEADS)?;
     let mut heads = Vec::new();
     for lane in lanes {
         let lane = lane.to_string();
         for priority in Priority::ALL {
             let mut rows = statement.query(params![
-                team.as_str(),
+                range.team(),
                 lane,
                 priority.rank(),
                 Unsigned::limit(limit)
@@ -89,7 +94,7 @@ pub(super) fn heads(
                     id: TaskId(row.uuid(0)?),
                     priority,
                     ready_at: row.time(1)?,
-                    number: row.get::<_, Unsigned>(2)?.0,
+                    number: range::number(row.get(2)?),
                 });
             }
         }
@@ -105,15 +110,17 @@ pub(super) fn count_ahead(
     (priority, ready_at, number): (Priority, Timestamp, u64),
     limit: u64,
 ) -> rusqlite::Result<u64> {
-    let largest = i64::MAX.unsigned_abs();
+    let Some(range) = Range::find(connection, team)? else {
+        return Ok(0);
+    };
     let count: Unsigned = connection.prepare_cached(AHEAD)?.query_row(
         params![
-            team.as_str(),
+            range.team(),
             lane.to_string(),
             priority.rank(),
             ready_at.micros(),
-            Unsigned(number.min(largest)),
-            Unsigned(limit.min(largest)),
+            range.place(number),
+            Unsigned(limit.min(i64::MAX.unsigned_abs())),
         ],
         |row| row.get(0),
     )?;
@@ -123,10 +130,13 @@ pub(super) fn count_ahead(
 /// Queued and leased tasks by lane and priority. Its cost is that of walking
 /// the queued ones in their index (about 0.1 s for a million).
 pub(super) fn counts(connection: &Connection, team: &TeamName) -> rusqlite::Result<Vec<LaneCount>> {
+    let Some(range) = Range::find(connection, team)? else {
+        return Ok(Vec::new());
+    };
     let mut counts = Vec::new();
     for question in [QUEUED_COUNTS, LEASED_COUNTS] {
         let mut statement = connection.prepare_cached(question)?;
-        let mut rows = statement.query(params![team.as_str()])?;
+        let mut rows = statement.query(params![range.team()])?;
         while let Some(row) = rows.next()? {
             counts.push(LaneCount {
                 lane: row.name(0)?,
@@ -155,18 +165,21 @@ pub(super) fn state_counts(
     team: &TeamName,
 ) -> rusqlite::Result<BTreeMap<TaskState, u64>> {
     let mut by_state = BTreeMap::new();
+    let Some(range) = Range::find(connection, team)? else {
+        return Ok(by_state);
+    };
     for count in counts(connection, team)? {
         *by_state.entry(count.state).or_insert(0) += count.count;
     }
     let mut statement = connection.prepare_cached(ASIDE_COUNTS)?;
-    let mut rows = statement.query(params![team.as_str()])?;
+    let mut rows = statement.query(params![range.team()])?;
     while let Some(row) = rows.next()? {
         let state = row.word(0, TaskState::from_text)?;
         by_state.insert(state, row.get::<_, Unsigned>(1)?.0);
     }
     let total: Unsigned = connection
         .prepare_cached("SELECT COALESCE(SUM(tasks), 0) FROM task_totals WHERE team = ?1")?
-        .query_row(params![team.as_str()], |row| row.get(0))?;
+        .query_row(params![range.team()], |row| row.get(0))?;
     let succeeded = total.0.saturating_sub(by_state.values().sum());
     if succeeded > 0 {
         by_state.insert(TaskState::Succeeded, succeeded);
@@ -179,11 +192,12 @@ pub(super) fn held(
     connection: &Connection,
     team: &TeamName,
 ) -> rusqlite::Result<BTreeMap<AgentName, u32>> {
+    let Some(range) = Range::find(connection, team)? else {
+        return Ok(BTreeMap::new());
+    };
     connection
         .prepare_cached(HELD)?
-        .query_map(params![team.as_str()], |row| {
-            Ok((row.name(0)?, row.get(1)?))
-        })?
+        .query_map(params![range.team()], |row| Ok((row.name(0)?, row.get(1)?)))?
         .collect()
 }
 
@@ -193,9 +207,12 @@ pub(super) fn held_by(
     team: &TeamName,
     agent: &AgentName,
 ) -> rusqlite::Result<u32> {
+    let Some(range) = Range::find(connection, team)? else {
+        return Ok(0);
+    };
     connection
         .prepare_cached(HELD_BY)?
-        .query_row(params![team.as_str(), agent.as_str()], |row| row.get(0))
+        .query_row(params![range.team(), agent.as_str()], |row| row.get(0))
 }
 
 /// Tasks whose time has come, earliest first.

@@ -10,11 +10,13 @@ use collective_core::task::{Task, TaskState};
 use rusqlite::{Connection, ToSql};
 
 use super::column::Unsigned;
+use super::range::Range;
 use super::tasks::{task, task_columns};
 
 const SELECT: &str = concat!("SELECT ", task_columns!(), " FROM ");
-/// What every listing asks. A lane or agent that isn't given passes everything.
-const BOUNDS: &str = "tasks.team = ?1 AND tasks.number < ?2
+/// What every listing asks: rows of the team's range before a place. A lane or
+/// agent that isn't given passes everything.
+const BOUNDS: &str = "tasks.row > (?1 << 44) AND tasks.row < ?2
     AND (?3 IS NULL OR lane = ?3) AND (?4 IS NULL OR lease_agent = ?4)";
 
 /// The newest tasks that the filter lets through, with numbers below `before`.
@@ -25,8 +27,11 @@ pub(super) fn newest(
     before: Option<u64>,
     limit: usize,
 ) -> rusqlite::Result<Vec<Task>> {
-    let team = team.as_str();
-    let before = before.map_or(i64::MAX, |number| i64::try_from(number).unwrap_or(i64::MAX));
+    let Some(range) = Range::find(connection, team)? else {
+        return Ok(Vec::new());
+    };
+    let team = range.team();
+    let before = range.place(before.unwrap_or(u64::MAX));
     let lane = filter.lane.as_ref().map(ToString::to_string);
     let agent = filter.agent.as_ref().map(|agent| agent.as_str());
     let rows = Unsigned::limit(limit);
@@ -55,24 +60,20 @@ pub(super) fn statements(filter: &TaskFilter) -> Vec<String> {
     if filter.label.is_some() {
         return vec![format!(
             "{SELECT} task_labels
-             CROSS JOIN tasks INDEXED BY tasks_by_number
-                 ON tasks.team = task_labels.team AND tasks.number = task_labels.number
-             JOIN task_specs USING (row)
+             CROSS JOIN tasks USING (row) CROSS JOIN task_specs USING (row)
              WHERE task_labels.team = ?1 AND label = ?6 AND value = ?7
-                 AND task_labels.number < ?2 AND {BOUNDS} {}
-             ORDER BY task_labels.number DESC LIMIT ?5",
+                 AND task_labels.row < ?2 AND {BOUNDS} {}
+             ORDER BY task_labels.row DESC LIMIT ?5",
             in_states(&filter.states)
         )];
     }
     if filter.agent.is_some() {
         let states = in_states(&filter.states);
-        return vec![one(
-            "tasks_leased",
-            &format!("AND lease_agent = ?4 {states}"),
-        )];
+        let condition = format!("AND team = ?1 AND lease_agent = ?4 {states}");
+        return vec![one("INDEXED BY tasks_leased", &condition)];
     }
     if filter.states.is_empty() {
-        return vec![one("tasks_by_number", "")];
+        return vec![one("NOT INDEXED", "")];
     }
     let mut states = filter.states.clone();
     states.sort_unstable();
@@ -81,30 +82,29 @@ pub(super) fn statements(filter: &TaskFilter) -> Vec<String> {
 }
 
 fn of_state(state: TaskState) -> String {
-    let index = match state {
-        TaskState::Queued => "tasks_queued",
-        TaskState::Running | TaskState::NeedsInput => "tasks_leased",
+    let (index, condition) = match state {
+        TaskState::Queued => ("INDEXED BY tasks_queued", "AND team = ?1"),
+        TaskState::Running | TaskState::NeedsInput => (
+            "INDEXED BY tasks_leased",
+            "AND team = ?1 AND lease_agent IS NOT NULL",
+        ),
         // Most tasks end like this: the newest ones are found at once.
-        TaskState::Succeeded => "tasks_by_number",
+        TaskState::Succeeded => ("NOT INDEXED", ""),
         TaskState::Blocked
         | TaskState::Scheduled
         | TaskState::Retrying
         | TaskState::QuotaWait
         | TaskState::Dead
         | TaskState::Cancelled
-        | TaskState::Discarded => "tasks_aside",
+        | TaskState::Discarded => ("INDEXED BY tasks_aside", "AND team = ?1"),
     };
-    let leased = match state.is_leased() {
-        true => "AND lease_agent IS NOT NULL",
-        false => "",
-    };
-    one(index, &format!("AND state = '{state}' {leased}"))
+    one(index, &format!("AND state = '{state}' {condition}"))
 }
 
 fn one(index: &str, condition: &str) -> String {
     format!(
-        "{SELECT} tasks INDEXED BY {index} JOIN task_specs USING (row)
-         WHERE {BOUNDS} {condition} ORDER BY tasks.number DESC LIMIT ?5"
+        "{SELECT} tasks {index} CROSS JOIN task_specs USING (row)
+         WHERE {BOUNDS} {condition} ORDER BY tasks.row DESC LIMIT ?5"
     )
 }
 

@@ -18,6 +18,7 @@ mod listing;
 mod messages;
 mod query;
 mod questions;
+mod range;
 mod reader;
 mod reservations;
 mod schedules;

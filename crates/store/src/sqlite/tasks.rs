@@ -7,11 +7,12 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, para
 
 use super::column::{Columns, Unsigned, bytes, json, secret_bytes};
 use super::error::store_error;
+use super::range::{self, Range};
 
 /// The columns that [`task`] reads, for a `SELECT` from `tasks` and `task_specs`.
 macro_rules! task_columns {
     () => {
-        "tasks.id, tasks.number, state, waiting_on, ready_at, wake_at, epoch, attempts_used, poisonings,
+        "tasks.id, tasks.row, state, waiting_on, ready_at, wake_at, epoch, attempts_used, poisonings,
          lease_agent, lease_secret, lease_ttl, lease_expires_at, question, cancel_reason,
          created_by, created_at, started_at, finished_at, failure, result, spec"
     };
@@ -20,11 +21,11 @@ pub(super) use task_columns;
 
 const INSERT: &str = "
     INSERT INTO tasks
-        (id, team, number, lane, priority, state, waiting_on, ready_at, wake_at, due_at, epoch,
+        (row, id, lane, priority, state, waiting_on, ready_at, wake_at, due_at, epoch,
          attempts_used, poisonings, lease_agent, lease_secret, lease_ttl, lease_expires_at,
          question, cancel_reason, created_by, created_at, started_at, finished_at, failure, result)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-            ?20, ?21, ?22, ?23, ?24, ?25)";
+            ?20, ?21, ?22, ?23, ?24)";
 
 const UPDATE: &str = "
     UPDATE tasks SET
@@ -32,18 +33,19 @@ const UPDATE: &str = "
         attempts_used = ?9, poisonings = ?10, lease_agent = ?11, lease_secret = ?12,
         lease_ttl = ?13, lease_expires_at = ?14, question = ?15, cancel_reason = ?16,
         started_at = ?17, finished_at = ?18, failure = ?19, result = ?20
-    WHERE id = ?1 AND team = ?2";
+    WHERE row = ?1 AND id = ?2";
 
 pub(super) const BY_ID: &str = concat!(
     "SELECT ",
     task_columns!(),
-    " FROM tasks JOIN task_specs USING (row) WHERE id = ?1 AND team = ?2"
+    " FROM tasks JOIN task_specs USING (row)
+     WHERE id = ?1 AND tasks.row BETWEEN ?2 AND ?3"
 );
 
 pub(super) const BY_NUMBER: &str = concat!(
     "SELECT ",
     task_columns!(),
-    " FROM tasks JOIN task_specs USING (row) WHERE team = ?1 AND number = ?2"
+    " FROM tasks JOIN task_specs USING (row) WHERE tasks.row = ?1"
 );
 
 /// Writes new tasks, and counts them.
@@ -52,15 +54,16 @@ pub(super) fn insert(
     team: &TeamName,
     tasks: &[Task],
 ) -> rusqlite::Result<()> {
+    let range = Range::of(connection, team)?;
     let mut insert = connection.prepare_cached(INSERT)?;
     let mut insert_spec =
         connection.prepare_cached("INSERT INTO task_specs (row, spec) VALUES (?1, ?2)")?;
     for task in tasks {
+        let row = range.row(task.number)?;
         let lease = LeaseColumns::of(task);
         insert.execute(params![
+            row,
             bytes(&task.id.0),
-            team.as_str(),
-            Unsigned(task.number),
             task.lane().to_string(),
             task.spec.priority.rank(),
             task.state.as_str(),
@@ -84,27 +87,27 @@ pub(super) fn insert(
             task.failure.as_ref().map(json).transpose()?,
             task.result.as_ref().map(json).transpose()?,
         ])?;
-        insert_spec.execute(params![connection.last_insert_rowid(), json(&task.spec)?])?;
-        insert_labels(connection, team, task)?;
+        insert_spec.execute(params![row, json(&task.spec)?])?;
+        insert_labels(connection, range, task)?;
     }
     connection
         .prepare_cached(
             "INSERT INTO task_totals (team, tasks) VALUES (?1, ?2)
              ON CONFLICT (team) DO UPDATE SET tasks = tasks + excluded.tasks",
         )?
-        .execute(params![team.as_str(), Unsigned::limit(tasks.len())])?;
+        .execute(params![range.team(), Unsigned::limit(tasks.len())])?;
     Ok(())
 }
 
-fn insert_labels(connection: &Connection, team: &TeamName, task: &Task) -> rusqlite::Result<()> {
+fn insert_labels(connection: &Connection, range: Range, task: &Task) -> rusqlite::Result<()> {
     if task.spec.labels.is_empty() {
         return Ok(());
     }
     let mut insert = connection.prepare_cached(
-        "INSERT INTO task_labels (team, label, value, number) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO task_labels (team, label, value, row) VALUES (?1, ?2, ?3, ?4)",
     )?;
     for (label, value) in &task.spec.labels {
-        insert.execute(params![team.as_str(), label, value, Unsigned(task.number)])?;
+        insert.execute(params![range.team(), label, value, range.row(task.number)?])?;
     }
     Ok(())
 }
@@ -115,9 +118,10 @@ pub(super) fn update(
     team: &TeamName,
     tasks: &[Task],
 ) -> Result<(), StoreError> {
+    let range = Range::of(connection, team).map_err(store_error)?;
     let mut statement = connection.prepare_cached(UPDATE).map_err(store_error)?;
     for task in tasks {
-        if update_one(&mut statement, team, task).map_err(store_error)? == 0 {
+        if update_one(&mut statement, range, task).map_err(store_error)? == 0 {
             return Err(StoreError::Internal(format!(
                 "there is no task {} in team {team} to update",
                 task.id
@@ -129,13 +133,13 @@ pub(super) fn update(
 
 fn update_one(
     statement: &mut CachedStatement<'_>,
-    team: &TeamName,
+    range: Range,
     task: &Task,
 ) -> rusqlite::Result<usize> {
     let lease = LeaseColumns::of(task);
     statement.execute(params![
+        range.place(task.number),
         bytes(&task.id.0),
-        team.as_str(),
         task.state.as_str(),
         task.waiting_on,
         task.ready_at.micros(),
@@ -184,10 +188,7 @@ pub(super) fn by_id(
     team: &TeamName,
     id: TaskId,
 ) -> rusqlite::Result<Option<Task>> {
-    one(
-        &mut connection.prepare_cached(BY_ID)?,
-        params![bytes(&id.0), team.as_str()],
-    )
+    Ok(by_ids(connection, team, &[id])?.pop())
 }
 
 pub(super) fn by_number(
@@ -195,12 +196,13 @@ pub(super) fn by_number(
     team: &TeamName,
     number: u64,
 ) -> rusqlite::Result<Option<Task>> {
-    let Ok(number) = i64::try_from(number) else {
+    let Some(range) = Range::find(connection, team)? else {
         return Ok(None);
     };
+    // The ends of the range have no task.
     one(
         &mut connection.prepare_cached(BY_NUMBER)?,
-        params![team.as_str(), number],
+        params![range.place(number)],
     )
 }
 
@@ -210,10 +212,14 @@ pub(super) fn by_ids(
     team: &TeamName,
     ids: &[TaskId],
 ) -> rusqlite::Result<Vec<Task>> {
+    let Some(range) = Range::find(connection, team)? else {
+        return Ok(Vec::new());
+    };
+    let (first, last) = (range.first(), range.last());
     let mut statement = connection.prepare_cached(BY_ID)?;
     let mut tasks = Vec::with_capacity(ids.len());
     for id in ids {
-        tasks.extend(one(&mut statement, params![bytes(&id.0), team.as_str()])?);
+        tasks.extend(one(&mut statement, params![bytes(&id.0), first, last])?);
     }
     Ok(tasks)
 }
@@ -238,7 +244,7 @@ pub(super) fn task(row: &Row<'_>) -> rusqlite::Result<Task> {
     };
     Ok(Task {
         id: TaskId(row.uuid(0)?),
-        number: row.get::<_, Unsigned>(1)?.0,
+        number: range::number(row.get(1)?),
         state: row.word(2, TaskState::from_text)?,
         waiting_on: row.get(3)?,
         ready_at: row.time(4)?,

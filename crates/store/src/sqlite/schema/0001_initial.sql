@@ -5,22 +5,29 @@
 -- There are no foreign keys: rows that others point to are never deleted, and
 -- each check would cost a look-up on the hot path.
 
+-- Tasks and events are what there are many of. Both are kept under one integer,
+-- `row`: the team's number times 2^44 plus their own number in the team. So they
+-- are written at the end of each team's range, are found by number without an
+-- index, and indexes over them end in that number. `team` and `number` (`seq`)
+-- are computed from it, for whoever looks into the database.
+
 CREATE TABLE teams (
-    name        TEXT    NOT NULL PRIMARY KEY,
+    number      INTEGER NOT NULL PRIMARY KEY CHECK (number BETWEEN 1 AND 524287),
+    name        TEXT    NOT NULL UNIQUE,
     created_at  INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- How many tasks a team has ever had, so that the succeeded ones needn't be counted.
 CREATE TABLE task_totals (
-    team   TEXT    NOT NULL PRIMARY KEY,
+    team   INTEGER NOT NULL PRIMARY KEY,
     tasks  INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE TABLE tasks (
     row               INTEGER NOT NULL PRIMARY KEY,
+    team              INTEGER AS (row >> 44) VIRTUAL,
+    number            INTEGER AS (row & 0xfffffffffff) VIRTUAL,
     id                BLOB    NOT NULL,
-    team              TEXT    NOT NULL,
-    number            INTEGER NOT NULL,
     lane              TEXT    NOT NULL,
     priority          INTEGER NOT NULL,
     state             TEXT    NOT NULL,
@@ -53,25 +60,24 @@ CREATE TABLE task_specs (
 ) STRICT;
 
 CREATE UNIQUE INDEX tasks_by_id ON tasks (id);
-CREATE UNIQUE INDEX tasks_by_number ON tasks (team, number);
 -- Who is next. Its size is the number of queued tasks, whatever else there is.
-CREATE INDEX tasks_queued ON tasks (team, lane, priority, ready_at, number)
+CREATE INDEX tasks_queued ON tasks (team, lane, priority, ready_at)
     WHERE state = 'queued';
 CREATE INDEX tasks_due ON tasks (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX tasks_leased ON tasks (team, lease_agent) WHERE lease_agent IS NOT NULL;
 -- Every state but queued, running and succeeded: the common way doesn't touch it.
 -- Written as a chain of OR, since SQLite then sees that one of them implies it.
-CREATE INDEX tasks_aside ON tasks (team, state, number)
+CREATE INDEX tasks_aside ON tasks (team, state)
     WHERE state = 'blocked' OR state = 'scheduled' OR state = 'retrying'
        OR state = 'quota_wait' OR state = 'dead' OR state = 'cancelled'
        OR state = 'discarded';
 
 CREATE TABLE task_labels (
-    team    TEXT    NOT NULL,
-    label   TEXT    NOT NULL,
-    value   TEXT    NOT NULL,
-    number  INTEGER NOT NULL,
-    PRIMARY KEY (team, label, value, number)
+    team   INTEGER NOT NULL,
+    label  TEXT    NOT NULL,
+    value  TEXT    NOT NULL,
+    row    INTEGER NOT NULL,
+    PRIMARY KEY (team, label, value, row)
 ) STRICT, WITHOUT ROWID;
 
 -- The dependency graph: `task` waits for `depends_on`.
@@ -242,16 +248,16 @@ CREATE TABLE schedules (
 CREATE INDEX schedules_due ON schedules (next_at) WHERE paused = 0;
 
 CREATE TABLE events (
-    team   TEXT    NOT NULL,
-    seq    INTEGER NOT NULL,
+    row    INTEGER NOT NULL PRIMARY KEY,
+    team   INTEGER AS (row >> 44) VIRTUAL,
+    seq    INTEGER AS (row & 0xfffffffffff) VIRTUAL,
     at     INTEGER NOT NULL,
     actor  TEXT    NOT NULL,
     task   BLOB,
-    fact   TEXT    NOT NULL,
-    PRIMARY KEY (team, seq)
-) STRICT, WITHOUT ROWID;
+    fact   TEXT    NOT NULL
+) STRICT;
 
-CREATE INDEX events_by_task ON events (task, seq) WHERE task IS NOT NULL;
+CREATE INDEX events_by_task ON events (task) WHERE task IS NOT NULL;
 
 -- Answers under idempotency keys.
 CREATE TABLE answers (
