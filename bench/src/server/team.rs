@@ -1,7 +1,7 @@
 //! A leader and agents that do nothing but create, claim and complete.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -98,26 +98,43 @@ impl Agent {
         Ok(())
     }
 
-    /// Claims and completes until all agents together have done `total`.
-    async fn work(&self, done: &AtomicU64, total: u64) -> Result<()> {
+    /// Claims and completes until all agents together have done all tasks.
+    async fn work(&self, run: &Run) -> Result<()> {
         let mut idle_since = Instant::now();
-        while done.load(Ordering::Relaxed) < total {
+        while !run.is_over() {
             let claims = self.claim(CLAIM_WAIT).await?;
             if claims.is_empty() {
                 if idle_since.elapsed() > STALLED_AFTER {
-                    bail!(
-                        "{} of {total} tasks are done, and no more come",
-                        done.load(Ordering::Relaxed)
-                    );
+                    bail!("no more tasks come, and some are not done");
                 }
                 continue;
             }
             let count = claims.len() as u64;
             self.complete(&claims).await?;
-            done.fetch_add(count, Ordering::Relaxed);
+            run.count(count);
             idle_since = Instant::now();
         }
         Ok(())
+    }
+}
+
+/// How far all agents together are.
+struct Run {
+    total: u64,
+    done: AtomicU64,
+    /// When the last task was completed.
+    ended: OnceLock<Instant>,
+}
+
+impl Run {
+    fn is_over(&self) -> bool {
+        self.ended.get().is_some()
+    }
+
+    fn count(&self, completed: u64) {
+        if self.done.fetch_add(completed, Ordering::Relaxed) + completed >= self.total {
+            self.ended.get_or_init(Instant::now);
+        }
     }
 }
 
@@ -174,22 +191,24 @@ pub(super) async fn run(
     total: u64,
     batch: usize,
 ) -> Result<Duration> {
-    let done = Arc::new(AtomicU64::new(0));
+    let run = Arc::new(Run {
+        total,
+        done: AtomicU64::new(0),
+        ended: OnceLock::new(),
+    });
     let workers: Vec<_> = agents
         .iter()
         .cloned()
         .map(|agent| {
-            let done = Arc::clone(&done);
-            tokio::spawn(async move { agent.work(&done, total).await })
+            let run = Arc::clone(&run);
+            tokio::spawn(async move { agent.work(&run).await })
         })
         .collect();
     let began = Instant::now();
     create(leader, total, batch).await?;
-    // The last completion ends the run; agents that wait for more follow later.
-    let mut ended = None;
     for worker in workers {
         worker.await.context("an agent panicked")??;
-        ended.get_or_insert_with(|| began.elapsed());
     }
-    ended.context("there was no agent")
+    let ended = run.ended.get().context("the tasks were not completed")?;
+    Ok(*ended - began)
 }
