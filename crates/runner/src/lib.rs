@@ -9,6 +9,7 @@ pub mod output;
 pub mod preset;
 pub mod process;
 pub mod runs;
+pub mod scripted;
 pub mod supervise;
 pub mod worker;
 pub mod worktree;

@@ -9,6 +9,7 @@ mod attempt;
 mod checks;
 mod guard;
 mod parts;
+mod scripted;
 mod support;
 mod worktree;
 
@@ -21,6 +22,9 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_deref().and_then(|part| part.to_str()) {
         Some(collective_runner::guard::SUBCOMMAND) => collective_runner::guard::main(arguments),
+        Some(collective_runner::scripted::SUBCOMMAND) => {
+            collective_runner::scripted::main(arguments)
+        }
         Some(parts::SUBCOMMAND) => parts::main(arguments),
         _ if std::env::var_os(ALONE).is_none() => alone(),
         _ => {
@@ -29,6 +33,7 @@ fn main() -> ExitCode {
             trials.extend(attempt::trials());
             trials.extend(worktree::trials());
             trials.extend(checks::trials());
+            trials.extend(scripted::trials());
             libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
         }
     }
