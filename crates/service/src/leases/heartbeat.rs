@@ -1,5 +1,7 @@
 //! Heartbeats: leases kept alive, progress kept for a while, reasons to stop handed back.
 
+use std::collections::HashSet;
+
 use collective_api::Item;
 use collective_api::leases::{BeatAnswer, HeartbeatAnswer, HeartbeatRequest};
 use collective_api::tasks::Progress;
@@ -80,22 +82,27 @@ async fn beat_now(
             let mut locked = lock_all(tx, &team, beats.iter().map(|(task, _)| *task)).await?;
             let mut ledger = Ledger::new(team, actor, now);
             let mut items = Vec::with_capacity(beats.len());
+            let mut alive = HashSet::new();
             for (id, token) in beats {
-                let result = match locked.remove(&id) {
+                let result = match locked.get_mut(&id) {
                     None => Err(Rejection::not_found("task", id)),
-                    Some(mut task) => {
-                        let beat =
-                            held_by(&task, token, &name).and_then(|()| task.heartbeat(token, now));
-                        if beat.is_ok() {
-                            ledger.touched(task);
-                        }
-                        beat.map(|beat| BeatAnswer {
-                            expires_at: beat.expires_at,
-                            cancel: beat.cancel,
-                        })
-                    }
+                    // A task may be named again: by a repeated beat, or by an old token before the good one.
+                    Some(task) => held_by(task, token, &name)
+                        .and_then(|()| task.heartbeat(token, now))
+                        .map(|beat| {
+                            alive.insert(id);
+                            BeatAnswer {
+                                expires_at: beat.expires_at,
+                                cancel: beat.cancel,
+                            }
+                        }),
                 };
                 items.push(Item::from_result(result));
+            }
+            for (id, task) in locked {
+                if alive.contains(&id) {
+                    ledger.touched(task);
+                }
             }
             ledger.commit(tx).await?;
             Ok(HeartbeatAnswer {

@@ -144,9 +144,17 @@ where
                     Some(mut task) => {
                         let chance = hub_of_work.entropy().chance();
                         match held(&task, token, &who) {
-                            Err(lost) => repeated(tx, &who, &task, token).await?.ok_or(lost),
+                            Err(lost) => {
+                                let told = repeated(tx, &who, &task, token).await?.ok_or(lost);
+                                locked.insert(id, task);
+                                told
+                            }
                             Ok(()) => match decide(&mut task, token, report, now, chance) {
-                                Err(rejection) => Err(rejection),
+                                Err(rejection) => {
+                                    // Nothing was decided: a later report of the batch may stand.
+                                    locked.insert(id, task);
+                                    Err(rejection)
+                                }
                                 Ok((transition, contents)) => {
                                     for (name, bytes) in contents {
                                         tx.put_artifact(&team, id, &name, &bytes).await?;

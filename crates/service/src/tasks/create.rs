@@ -62,22 +62,14 @@ async fn create_all(
     let remember = idempotency_key
         .map(|key| Memory::of(who, "tasks", key, &specs))
         .transpose()?;
-    for (i, spec) in specs.iter().enumerate() {
-        spec.validate(now)
-            .and_then(|()| schemas::validate(spec))
-            .map_err(|rejection| placed(rejection, batch, i))?;
-    }
     let ids: Vec<TaskId> = specs
         .iter()
         .map(|_| TaskId(hub.entropy().id(now)))
         .collect();
-    graph::resolve(&mut specs, &ids).map_err(|rejection| {
-        if batch {
-            rejection
-        } else {
-            unplaced(rejection)
-        }
-    })?;
+    let valid = validate(&mut specs, &ids, now, batch);
+    if remember.is_none() {
+        valid.clone()?;
+    }
 
     let (team, actor) = (who.team.clone(), who.to_string());
     hub.write(move |tx| {
@@ -87,6 +79,8 @@ async fn create_all(
             {
                 return Ok(answer);
             }
+            // Judged after the memory: what was accepted once may have a deadline that has passed since.
+            valid?;
             let created = insert(tx, &team, &actor, specs, &ids, now, batch).await?;
             if let Some(memory) = remember {
                 memory.keep(tx, &team, &created, now).await?;
@@ -95,6 +89,28 @@ async fn create_all(
         })
     })
     .await
+}
+
+/// Checks each spec and names the tasks of the batch by their ids.
+fn validate(
+    specs: &mut [TaskSpec],
+    ids: &[TaskId],
+    now: Timestamp,
+    batch: bool,
+) -> Result<(), Rejection> {
+    for (i, spec) in specs.iter().enumerate() {
+        spec.validate(now)
+            .and_then(|()| schemas::validate(spec))
+            .map_err(|rejection| placed(rejection, batch, i))?;
+    }
+    let resolved = graph::resolve(specs, ids).map_err(|rejection| {
+        if batch {
+            rejection
+        } else {
+            unplaced(rejection)
+        }
+    });
+    resolved.map(drop)
 }
 
 fn placed(rejection: Rejection, batch: bool, i: usize) -> Rejection {

@@ -1,0 +1,12 @@
+//! What the services promise beyond the simulation: explanations, waiting, access, batches.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of it is tests; the lint knows only functions marked as such"
+)]
+
+mod access;
+mod explain;
+mod reports;
+mod team;
+mod waiting;
