@@ -45,6 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if options.needs_server() {
         eprintln!("building the server and the benchmark, optimised; the first time takes minutes");
         build.args(["--package", "collective-cli"]);
+        build.args(["--package", "collective-store", "--example", "raw"]);
     }
     let built = build.status().context("cannot start cargo")?;
     if !built.success() {

@@ -1,93 +1,85 @@
-//! What SQLite alone does on this machine: the least that a durable queue must
-//! write, in one thread, with batched commits, without HTTP, rules or history.
-//!
-//! Each task costs one inserted row with the index that finds it, one update
-//! that claims it and one that completes it, as in the server; each of the
-//! three commits with a batch. Both wait for the disk as the server does.
+//! What SQLite alone does on this machine: the loop in the store's example
+//! `raw`, which writes the server's rows with plain statements and batched
+//! commits, in one thread, without HTTP, rules or access checks.
 
-use std::path::Path;
-use std::time::Instant;
+use std::env;
+use std::process::Command;
 
 use anyhow::{Context, Result};
-use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::{BATCH, Bench, LIMIT, LIMIT_WHAT};
+use super::{BATCH, Bench, LIMIT, LIMIT_WHAT, NAME};
+use crate::process;
 use crate::report::Figure;
 
-const SCHEMA: &str = "
-    CREATE TABLE tasks (
-        id     INTEGER NOT NULL PRIMARY KEY,
-        state  TEXT    NOT NULL,
-        spec   TEXT    NOT NULL,
-        result TEXT
-    ) STRICT;
-    CREATE INDEX tasks_queued ON tasks (id) WHERE state = 'queued';
-";
-const INSERT: &str = "INSERT INTO tasks (id, state, spec) VALUES (?1, 'queued', ?2)";
-const CLAIM: &str = "
-    UPDATE tasks SET state = 'running'
-    WHERE id IN (SELECT id FROM tasks WHERE state = 'queued' ORDER BY id LIMIT ?1)
-    RETURNING id, spec";
-const COMPLETE: &str = "UPDATE tasks SET state = 'succeeded', result = ?2 WHERE id = ?1";
-/// As large as what the server keeps of a no-op task.
-const SPEC: &str = r#"{"title":"noop","input":1,"priority":"normal","retry":{},"timeout":"1h"}"#;
+/// How long each of the example's loops runs.
+const SECONDS: u64 = 5;
+/// The example's line for SQLite alone.
+const ALONE: &str = "SQLite alone";
+/// Its line for the store port, without HTTP, as the server uses it.
+const PORT: &str = "the port, callers: 8";
 
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
-    let mut database = open(&bench.scratch.path().join("limit.db"))?;
-    let batch = BATCH as u64;
-    let rounds = bench.options.tasks.div_ceil(batch);
-    let began = Instant::now();
-    for round in 0..rounds {
-        insert(&mut database, round * batch..(round + 1) * batch)?;
-        let claimed = claim(&mut database)?;
-        complete(&mut database, &claimed)?;
-    }
-    let milliseconds = began.elapsed().as_secs_f64() * 1e3;
-    let what = format!("{LIMIT_WHAT}, batches of {BATCH}, one thread");
-    Ok(vec![Figure::rate(
-        LIMIT,
-        &what,
-        rounds * batch,
+    let program = env::current_exe()
+        .context("cannot find this program")?
+        .with_file_name("examples")
+        .join("raw");
+    let mut command = Command::new(program);
+    command.args([
+        "--seconds",
+        &SECONDS.to_string(),
+        "--queued",
+        "0",
+        "--folder",
+    ]);
+    command.arg(bench.scratch.path());
+    let output = process::run(command)?;
+    Ok(vec![
+        figure(
+            &output,
+            ALONE,
+            LIMIT,
+            &format!("{LIMIT_WHAT}, batches of {BATCH}, one thread"),
+        )?,
+        figure(
+            &output,
+            PORT,
+            NAME,
+            &format!("the store alone, batches of {BATCH}, 8 callers"),
+        )?,
+    ])
+}
+
+/// The rate on the line that begins with these words.
+fn figure(output: &str, line: &str, subject: &str, what: &str) -> Result<Figure> {
+    let rate: f64 = output
+        .lines()
+        .find_map(|text| text.trim_start().strip_prefix(line))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|number| number.parse().ok())
+        .with_context(|| format!("the example `raw` printed no line {line:?}"))?;
+    let milliseconds = SECONDS as f64 * 1e3;
+    Ok(Figure::rate(
+        subject,
+        what,
+        (rate * SECONDS as f64) as u64,
         milliseconds,
-    )])
+    ))
 }
 
-fn open(path: &Path) -> Result<Connection> {
-    let database = Connection::open(path).context("cannot create a database")?;
-    database.pragma_update(None, "journal_mode", "WAL")?;
-    database.pragma_update(None, "synchronous", "FULL")?;
-    database.execute_batch(SCHEMA)?;
-    Ok(database)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn insert(database: &mut Connection, ids: std::ops::Range<u64>) -> Result<()> {
-    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    {
-        let mut statement = transaction.prepare_cached(INSERT)?;
-        for id in ids {
-            statement.execute(params![id.cast_signed(), SPEC])?;
-        }
+    #[test]
+    fn a_rate_is_read_from_its_line() {
+        let output = "\
+task lives per second
+  SQLite alone              12000        1.00    58.0 µs         4.1 kB
+  the port, callers: 8      15000        1.25    60.0 µs         4.3 kB
+";
+        let rate = |line| figure(output, line, "x", "y").map(|figure| figure.value);
+        assert!((rate(ALONE).unwrap() - 12_000.0).abs() < 1.0);
+        assert!((rate(PORT).unwrap() - 15_000.0).abs() < 1.0);
+        assert!(rate("the port, callers: 1").is_err());
     }
-    Ok(transaction.commit()?)
-}
-
-fn claim(database: &mut Connection) -> Result<Vec<i64>> {
-    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let claimed = transaction
-        .prepare_cached(CLAIM)?
-        .query_map(params![BATCH as i64], |row| row.get(0))?
-        .collect::<Result<Vec<i64>, _>>()?;
-    transaction.commit()?;
-    Ok(claimed)
-}
-
-fn complete(database: &mut Connection, claimed: &[i64]) -> Result<()> {
-    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    {
-        let mut statement = transaction.prepare_cached(COMPLETE)?;
-        for id in claimed {
-            statement.execute(params![id, r#"{"text":"done"}"#])?;
-        }
-    }
-    Ok(transaction.commit()?)
 }
