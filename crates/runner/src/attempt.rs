@@ -19,6 +19,7 @@
 //! | `COLLECTIVE_RESULT` | path where it may write its result, JSON or text |
 //! | `COLLECTIVE_ARTIFACTS` | folder where it may put files to keep |
 //! | `COLLECTIVE_BRANCH`, `COLLECTIVE_BASE` | the branch of its worktree and the commit that it starts from; only in a worktree |
+//! | `COLLECTIVE_GUARD` | the mark by which leftovers of a killed runner are found |
 //! | `TRACEPARENT` | the trace that it belongs to (W3C Trace Context), if there is one |
 //!
 //! No other variable that starts with `COLLECTIVE_` reaches it. Secrets are
