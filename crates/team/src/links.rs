@@ -125,6 +125,14 @@ pub(crate) fn connect(drafts: &mut [Draft<'_>], sink: &Sink) {
                 field.problem_hint(format!("no task has the key `{}`", shown(key)), hint);
                 continue;
             };
+            let count = draft.spec.depends_on.len() + members.len();
+            if count > MAX_DEPENDENCIES {
+                field.problem_hint(
+                    format!("makes {count} dependencies, the bound is {MAX_DEPENDENCIES}"),
+                    "put tasks between them that each aggregate a part",
+                );
+                continue;
+            }
             for member in members {
                 if !seen.insert(*member) {
                     field.problem(format!("names `{member}` twice"));
@@ -135,17 +143,6 @@ pub(crate) fn connect(drafts: &mut [Draft<'_>], sink: &Sink) {
                     when: dependency.when,
                 });
             }
-        }
-        if draft.spec.depends_on.len() > MAX_DEPENDENCIES
-            && let Some(field) = draft.named_by.first()
-        {
-            let count = draft.spec.depends_on.len();
-            field.problem_hint(
-                format!(
-                    "{count} dependencies with fan-outs unfolded, the bound is {MAX_DEPENDENCIES}"
-                ),
-                "put tasks between them that each aggregate a part",
-            );
         }
     }
     cycles(drafts, sink);

@@ -119,6 +119,13 @@ fn rows() -> Vec<Row> {
             "the same dependency twice",
             "tasks: {a: {}, b: {depends_on: [a, ¦a]}}",
         )),
+        read_only(below(
+            "too many dependencies",
+            &format!(
+                "tasks: {{a: {{for_each: [{}]}}, b: {{depends_on: [¦a]}}}}",
+                many(257, "x")
+            ),
+        )),
         below(
             "an unknown condition",
             "tasks: {a: {}, b: {depends_on: [{task: a, when: ¦done}]}}",
