@@ -244,3 +244,31 @@ impl Lanes {
         self.attempts_failed.get_or_create(&labels).inc();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_beyond_the_bound_are_counted_together() {
+        let mut registry = Registry::default();
+        let lanes = Lanes::register(&mut registry);
+        let team = TeamName::default_team();
+        let lane = |i: usize| {
+            let name = format!("q{i}").parse().expect("a queue's name");
+            Lane::Queue(name)
+        };
+        for i in 0..MAX_LANES + 50 {
+            lanes.lane(&team, &lane(i)).created.inc();
+            lanes.lane(&team, &lane(i)).created.inc();
+        }
+        let created = |labels: &LaneLabels| lanes.created.get_or_create(labels).get();
+        let beyond = LaneLabels::new(&team, &lane(MAX_LANES));
+        assert!(
+            lanes.created.get(&beyond).is_none(),
+            "it has no labels of its own"
+        );
+        assert_eq!(created(&LaneLabels::other()), 100);
+        assert_eq!(created(&LaneLabels::new(&team, &lane(0))), 2);
+    }
+}

@@ -1,7 +1,7 @@
 //! Log lines: where they go and what they look like.
 //!
 //! Field names are stable, since pipelines parse them: `timestamp`, `level`,
-//! `target`, `message`, and what each event of [`super::events`] adds.
+//! `target`, `message`, and what each event of `super::events` adds.
 
 use std::panic::PanicHookInfo;
 

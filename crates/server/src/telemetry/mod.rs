@@ -1,9 +1,9 @@
 //! What the operator sees of a server: log lines and metrics.
 //!
 //! An internal event is one struct that writes its log line and moves its
-//! metric together ([`events`]). Task counters follow committed events
-//! ([`lanes`]), so they are exact; gauges are read when someone looks
-//! ([`census`]). Nothing here may hold a secret, a prompt or a result.
+//! metric together (`events`). Task counters follow committed events
+//! (`lanes`), so they are exact; gauges are read when someone looks
+//! (`census`). Nothing here may hold a secret, a prompt or a result.
 
 mod census;
 pub(crate) mod events;
