@@ -11,14 +11,12 @@ use std::time::Duration;
 
 use clap::Args;
 use collective_client::retry::RetryLimits;
-use collective_client::{Client, ClientError, ClientOptions, Token};
+use collective_client::{Client, ClientOptions, Token};
 use collective_core::TeamName;
 
 use crate::errors::CliError;
 use crate::folder::{DataFolder, ServerNote};
 
-/// The variable that holds a key itself. Not an argument: see above.
-pub(crate) const TOKEN_VARIABLE: &str = "COLLECTIVE_TOKEN";
 /// Longest key's file that is read: a key has about 80 characters.
 const MAX_TOKEN_LEN: usize = 4_096;
 
@@ -26,42 +24,18 @@ const MAX_TOKEN_LEN: usize = 4_096;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ServerArgs {
-    /// The server's address [default: the server that runs on the data folder]
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "COLLECTIVE_URL",
-        hide_env_values = true
-    )]
-    pub(crate) server: Option<String>,
-    /// A file with the key; COLLECTIVE_TOKEN may hold the key itself
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "COLLECTIVE_TOKEN_FILE",
-        hide_env_values = true
-    )]
-    pub(crate) token_file: Option<PathBuf>,
-    /// The team, for an administrator's key
-    #[arg(
-        long,
-        global = true,
-        value_name = "TEAM",
-        env = "COLLECTIVE_TEAM",
-        hide_env_values = true
-    )]
-    pub(crate) team: Option<TeamName>,
-    /// The data folder [default: ~/.local/share/collective]
-    #[arg(
-        long,
-        global = true,
-        value_name = "FOLDER",
-        env = "COLLECTIVE_DATA",
-        hide_env_values = true
-    )]
-    pub(crate) data: Option<PathBuf>,
+    /// The server's address, or COLLECTIVE_URL [default: the server on the data folder]
+    #[arg(long, global = true, value_name = "URL")]
+    server: Option<String>,
+    /// A file with the key, or COLLECTIVE_TOKEN_FILE; COLLECTIVE_TOKEN may hold the key itself
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// The team, for an administrator's key, or COLLECTIVE_TEAM [default: default]
+    #[arg(long, global = true, value_name = "TEAM")]
+    team: Option<TeamName>,
+    /// The data folder, or COLLECTIVE_DATA [default: ~/.local/share/collective]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data: Option<PathBuf>,
 }
 
 /// A server as it was found.
@@ -71,25 +45,37 @@ pub(crate) struct Found {
     pub(crate) url: String,
     /// The key to call it with.
     pub(crate) token: Option<Token>,
+    /// Whether it was found by the note in the data folder.
+    pub(crate) by_note: bool,
 }
 
 impl ServerArgs {
     /// The data folder.
     pub(crate) fn folder(&self) -> Result<DataFolder, CliError> {
-        DataFolder::find(self.data.as_deref())
+        let data = self
+            .data
+            .clone()
+            .or_else(|| path_variable("COLLECTIVE_DATA"));
+        DataFolder::find(data.as_deref())
+    }
+
+    /// The server that was named, if one was.
+    pub(crate) fn named_server(&self) -> Option<String> {
+        self.server.clone().or_else(|| variable("COLLECTIVE_URL"))
     }
 
     /// The server and the key.
     pub(crate) fn find(&self) -> Result<Found, CliError> {
         let token = self.token()?;
-        if let Some(url) = &self.server {
+        if let Some(url) = self.named_server() {
             let token = match token {
                 Some(token) => Some(token),
-                None => self.folder_token_for(url)?,
+                None => self.folder_token_for(&url)?,
             };
             return Ok(Found {
-                url: url.clone(),
+                url,
                 token,
+                by_note: false,
             });
         }
         let folder = self.folder()?;
@@ -109,42 +95,44 @@ impl ServerArgs {
         Ok(Found {
             url: note.url,
             token: Some(token),
+            by_note: true,
         })
     }
 
     /// A client of the server.
     pub(crate) fn client(&self) -> Result<Client, CliError> {
-        let found = self.find()?;
-        Ok(self.client_of(&found)?)
+        self.client_of(&self.find()?)
     }
 
     /// A client of a server that was found.
-    pub(crate) fn client_of(&self, found: &Found) -> Result<Client, ClientError> {
-        Client::new(ClientOptions {
+    pub(crate) fn client_of(&self, found: &Found) -> Result<Client, CliError> {
+        Ok(Client::new(ClientOptions {
             url: found.url.clone(),
             token: found.token.clone(),
-            team: self.team.clone(),
+            team: self.team()?,
             // A person waits: no server is said soon, a busy one gets its time.
             retry: RetryLimits {
                 patience: Duration::from_secs(3),
                 ..RetryLimits::default()
             },
             ..ClientOptions::anonymous("")
-        })
+        })?)
+    }
+
+    fn team(&self) -> Result<Option<TeamName>, CliError> {
+        match (&self.team, variable("COLLECTIVE_TEAM")) {
+            (Some(team), _) => Ok(Some(team.clone())),
+            (None, Some(text)) => Ok(Some(TeamName::new(&text)?)),
+            (None, None) => Ok(None),
+        }
     }
 
     fn token(&self) -> Result<Option<Token>, CliError> {
-        if let Some(path) = &self.token_file {
-            return read_token(path).map(Some);
+        let file = self.token_file.clone();
+        if let Some(path) = file.or_else(|| path_variable("COLLECTIVE_TOKEN_FILE")) {
+            return read_token(&path).map(Some);
         }
-        match std::env::var(TOKEN_VARIABLE) {
-            Ok(text) if !text.trim().is_empty() => Ok(Some(Token::new(text))),
-            Ok(_) | Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => Err(CliError::usage(
-                format!("{TOKEN_VARIABLE} is not a key"),
-                "a key has letters, digits, `_` and `-` only",
-            )),
-        }
+        Ok(variable("COLLECTIVE_TOKEN").map(Token::new))
     }
 
     /// The folder's token, if `url` is the folder's own server.
@@ -158,6 +146,17 @@ impl ServerArgs {
             _ => Ok(None),
         }
     }
+}
+
+/// A variable that is set to something.
+fn variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok()?;
+    (!value.trim().is_empty()).then_some(value)
+}
+
+fn path_variable(name: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(name)?;
+    (!value.is_empty()).then(|| PathBuf::from(value))
 }
 
 /// Reads a key's file.

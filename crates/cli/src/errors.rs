@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use collective_api::Problem;
 use collective_client::ClientError;
 use collective_core::{Code, Rejection};
+use collective_runner::preset::PresetError;
 use collective_runner::worker::WorkerError;
 use collective_team::Problems;
 
@@ -61,11 +62,14 @@ pub(crate) enum CliError {
     /// A team file has mistakes.
     #[error(transparent)]
     Team(#[from] Problems),
+    /// The user's own presets have mistakes.
+    #[error("{}", lines(.0))]
+    Presets(Vec<PresetError>),
     /// An agent can't work.
     #[error(transparent)]
     Worker(#[from] WorkerError),
     /// A file can't be read or written.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", system(source))]
     File {
         /// What was to be done, on what.
         what: String,
@@ -127,7 +131,7 @@ impl CliError {
                 Code::Unavailable.exit_code()
             }
             CliError::Start(error) => error.code().exit_code(),
-            CliError::Team(_) => Code::InvalidField.exit_code(),
+            CliError::Team(_) | CliError::Presets(_) => Code::InvalidField.exit_code(),
             CliError::Worker(WorkerError::Refused { error, .. }) => error.exit_code(),
             CliError::File { .. } | CliError::Usage { .. } => Code::InvalidField.exit_code(),
             CliError::Outcome { exit, .. } => *exit,
@@ -157,6 +161,9 @@ impl CliError {
             }
             CliError::Start(error) => error.hint(),
             CliError::Worker(WorkerError::Refused { error, .. }) => error.hint().map(str::to_owned),
+            CliError::Presets(_) => {
+                Some("mend your own presets, or move them out of their folder".to_owned())
+            }
             CliError::Usage { hint, .. } => Some(hint.clone()),
             CliError::Outcome { hint, .. } => hint.clone(),
             CliError::Bug(_) => Some("this is a bug: please report it".to_owned()),
@@ -185,7 +192,7 @@ impl CliError {
                 Code::Unavailable
             }
             CliError::Start(error) => error.code(),
-            CliError::Team(_) => Code::InvalidField,
+            CliError::Team(_) | CliError::Presets(_) => Code::InvalidField,
             CliError::Worker(WorkerError::Refused { error, .. }) => {
                 error.code().unwrap_or(Code::Unavailable)
             }
@@ -198,6 +205,20 @@ impl CliError {
             rejection = rejection.hint(hint);
         }
         Problem::from(&rejection)
+    }
+}
+
+fn lines(errors: &[PresetError]) -> String {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// What the system says, without its number: the sentence is what helps.
+fn system(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_lowercase(),
+        None => text,
     }
 }
 

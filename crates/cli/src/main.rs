@@ -23,7 +23,7 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use clap::Parser;
-use collective_runner::guard;
+use collective_runner::{guard, scripted};
 
 use args::{Cli, Command};
 use commands::{
@@ -35,12 +35,11 @@ use errors::CliError;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
-    if arguments
-        .next()
-        .is_some_and(|first| first == guard::SUBCOMMAND)
-    {
+    match arguments.next() {
         // Before any thread: what the guard starts belongs to the one that lives longest.
-        return guard::main(arguments);
+        Some(first) if first == guard::SUBCOMMAND => return guard::main(arguments),
+        Some(first) if first == scripted::SUBCOMMAND => return scripted::main(arguments),
+        _ => {}
     }
     let cli = Cli::parse();
     let context = Context::new(&cli.global);

@@ -44,6 +44,14 @@ pub(crate) fn short(text: &str, max: usize) -> String {
     cut
 }
 
+/// How many there are of something: `1 task`, `2 tasks`.
+pub(crate) fn count(count: impl Into<u64>, what: &str) -> String {
+    match count.into() {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 /// Whether a character changes the direction of the text around it (Unicode UAX #9), so that it reads as what it isn't.
 fn reorders(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -118,6 +126,14 @@ mod tests {
         ] {
             assert_eq!(clean(input), expected, "{input:?}");
         }
+    }
+
+    #[test]
+    fn one_thing_is_no_things() {
+        assert_eq!(
+            (count(1u32, "task"), count(0u32, "task")),
+            ("1 task".to_owned(), "0 tasks".to_owned())
+        );
     }
 
     #[test]

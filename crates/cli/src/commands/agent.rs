@@ -10,7 +10,15 @@ use crate::context::Context;
 use crate::errors::CliError;
 use crate::output::{Facts, Grid, Output, Tone, number, toned};
 use crate::when;
+use crate::work::Book;
 
+const PRESETS: &str = "\
+Examples:
+  collective agent presets
+  collective agent run --preset claude --option model=opus
+
+Your own are YAML files in ~/.config/collective/presets; docs/agents.md says how
+they are written.";
 const LIST: &str = "\
 Examples:
   collective agent list
@@ -34,6 +42,9 @@ Its history stays. An agent that runs registers again by itself: stop it first."
 pub(crate) enum AgentCommand {
     /// Run an agent: it takes tasks and runs a command for each
     Run(Box<run::RunArgs>),
+    /// List the agent CLIs that are known, with their options
+    #[command(after_help = PRESETS)]
+    Presets,
     /// List agents
     #[command(after_help = LIST)]
     List,
@@ -75,6 +86,7 @@ pub(crate) async fn run(command: AgentCommand, context: &Context) -> Result<(), 
     let out = &context.out;
     match command {
         AgentCommand::Run(args) => run::run(*args, context).await,
+        AgentCommand::Presets => presets(out),
         AgentCommand::List => {
             let page = context.client()?.list_agents().await?;
             out.show(&page, |out| table(out, &page.items))
@@ -95,6 +107,39 @@ pub(crate) async fn run(command: AgentCommand, context: &Context) -> Result<(), 
         }
         AgentCommand::Remove(args) => remove(&args, context).await,
     }
+}
+
+fn presets(out: &Output) -> Result<(), CliError> {
+    let book = Book::open()?;
+    if out.json {
+        let items: Vec<_> = book
+            .iter()
+            .map(|preset| {
+                let options = preset.options().iter();
+                serde_json::json!({
+                    "name": preset.name(),
+                    "about": preset.about(),
+                    "program": preset.program(),
+                    "options": options.map(|choice| &choice.name).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        return out.json(&serde_json::json!({ "items": items }));
+    }
+    let mut grid = Grid::new(["PRESET", "ABOUT", "OPTIONS"], "no presets");
+    for preset in book.iter() {
+        let options: Vec<&str> = preset
+            .options()
+            .iter()
+            .map(|choice| choice.name.as_str())
+            .collect();
+        grid.row([
+            preset.name().into(),
+            crate::text::short(preset.about(), 70).into(),
+            crate::text::short(&options.join(", "), 80).into(),
+        ]);
+    }
+    out.grid(&grid)
 }
 
 async fn remove(args: &RemoveArgs, context: &Context) -> Result<(), CliError> {

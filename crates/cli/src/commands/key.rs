@@ -51,9 +51,9 @@ pub(crate) struct CreateArgs {
     #[arg(long)]
     label: String,
     /// What it may do: leader, worker, collaborator, coordinator, monitor
-    #[arg(long, value_parser = role, required_unless_present_any = ["agent", "admin"])]
+    #[arg(long, value_parser = role)]
     role: Option<Role>,
-    /// The agent that it is; it acts as no other
+    /// The agent that it is; it acts as no other, with the agent's role if none is named
     #[arg(long)]
     agent: Option<AgentName>,
     /// It may do everything, in every team
@@ -110,15 +110,26 @@ pub(crate) async fn run(command: KeyCommand, context: &Context) -> Result<(), Cl
 }
 
 async fn create(args: CreateArgs, context: &Context) -> Result<(), CliError> {
+    let client = context.client()?;
+    let role = match (args.role, &args.agent, args.admin) {
+        (None, Some(agent), _) => Some(client.agent(agent).await?.agent.spec.role),
+        (None, None, false) => {
+            return Err(CliError::usage(
+                "nothing says what the key may do",
+                "add --role ROLE, --agent NAME or --admin",
+            ));
+        }
+        (role, _, _) => role,
+    };
     // The file comes first: a key that can't be kept is better not made.
     let file = args.output.as_deref().map(new_private_file).transpose()?;
     let request = CreateKey {
         label: args.label,
-        role: args.role,
+        role,
         agent: args.agent,
         admin: args.admin,
     };
-    let made = match context.client()?.create_key(&request).await {
+    let made = match client.create_key(&request).await {
         Ok(made) => made,
         Err(error) => {
             if let Some(path) = &args.output {

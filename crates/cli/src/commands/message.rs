@@ -192,8 +192,8 @@ async fn ack(args: AckArgs, context: &Context) -> Result<(), CliError> {
     };
     context.client()?.mark_messages(&args.agent, &marks).await?;
     context.out.show(&marks, |out| {
-        let count = marks.messages.len();
-        out.line(format!("{count} messages are {}", marks.receipt.as_str()))
+        let count = crate::text::count(marks.messages.len() as u64, "message");
+        out.line(format!("{count} marked as {}", marks.receipt.as_str()))
     })
 }
 

@@ -66,8 +66,8 @@ pub(crate) async fn run(command: QueueCommand, context: &Context) -> Result<(), 
             let view = client.pause_queue(&queue).await?;
             out.show(&view, |out| {
                 out.line(format!(
-                    "queue {queue} is paused; {} running tasks go on",
-                    view.running
+                    "queue {queue} is paused; {} in it go on",
+                    crate::text::count(view.running, "running task")
                 ))
             })
         }

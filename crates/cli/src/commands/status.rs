@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 use collective_api::operations::Status;
+use collective_core::Span;
 use collective_core::task::TaskState;
-use collective_core::{Span, TeamName};
 
 use super::{agent, queue, span, task};
 use crate::context::Context;
@@ -63,11 +63,11 @@ pub(crate) async fn run(args: &StatusArgs, context: &Context) -> Result<(), CliE
 fn show(out: &Output, status: &Status) -> Result<(), CliError> {
     let up = Span::from_secs(status.uptime_seconds.max(0.0) as u64);
     out.line(format!(
-        "{}, server {} up for {}, {} events",
-        team(&status.team),
+        "team {}, server {} up for {}, {}",
+        status.team,
         status.version,
         when::brief(up),
-        status.last_event
+        crate::text::count(status.last_event, "event")
     ))?;
     let counts: Vec<String> = TaskState::ALL
         .into_iter()
@@ -86,8 +86,8 @@ fn show(out: &Output, status: &Status) -> Result<(), CliError> {
     }
     if status.open_questions > 0 {
         let text = format!(
-            "{} questions wait for an answer: collective task questions",
-            status.open_questions
+            "{}: collective task questions",
+            crate::text::count(status.open_questions, "open question")
         );
         out.line(out.paint(Tone::Warn, &text))?;
     }
@@ -95,8 +95,4 @@ fn show(out: &Output, status: &Status) -> Result<(), CliError> {
     queue::table(out, &status.queues)?;
     out.heading("Agents")?;
     agent::table(out, &status.agents)
-}
-
-fn team(name: &TeamName) -> String {
-    format!("team {name}")
 }

@@ -25,7 +25,7 @@ use crate::crew::{self, Crew, Said};
 use crate::errors::CliError;
 use crate::output::Output;
 use crate::signals::Signals;
-use crate::work;
+use crate::work::Book;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -69,12 +69,7 @@ pub(crate) struct RunArgs {
     )]
     description: String,
     /// A known agent CLI instead of a command
-    #[arg(
-        long,
-        value_name = "PRESET",
-        conflicts_with = "command",
-        required_unless_present = "command"
-    )]
+    #[arg(long, value_name = "PRESET", conflicts_with = "command")]
     preset: Option<String>,
     /// An option of the preset; may be repeated
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = key_value, requires = "preset")]
@@ -142,6 +137,12 @@ fn entry(args: RunArgs) -> Result<AgentEntry, CliError> {
                 .map(|(name, text)| (name, option_value(text)))
                 .collect(),
         },
+        None if args.command.is_empty() => {
+            return Err(CliError::usage(
+                "nothing says what the agent runs",
+                "add `-- COMMAND ...`, or --preset NAME",
+            ));
+        }
         None => Program::Argv(args.command),
     };
     let name = match args.name {
@@ -230,7 +231,8 @@ async fn serve(
     signals: &mut Signals,
 ) -> Result<(), CliError> {
     let out = &context.out;
-    let options = work::options(
+    let book = Book::open()?;
+    let options = book.options(
         entry,
         &BTreeMap::new(),
         client.url(),

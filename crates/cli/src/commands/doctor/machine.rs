@@ -21,7 +21,7 @@ const CLOCK_TOLERANCE_SECONDS: i64 = 5;
 pub(super) fn look(server: &ServerArgs) -> Result<Vec<Finding>, CliError> {
     let folder = server.folder()?;
     let mut findings = vec![fine("version", env!("CARGO_PKG_VERSION")), git()];
-    if server.server.is_some() {
+    if server.named_server().is_some() {
         // The server is elsewhere: what lies on this machine isn't its.
         return Ok(findings);
     }

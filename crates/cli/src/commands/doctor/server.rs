@@ -8,6 +8,7 @@ use collective_core::task::TaskState;
 use super::{Finding, fine, notice, wrong};
 use crate::connect::ServerArgs;
 use crate::errors::CliError;
+use crate::text;
 
 /// Looks. Without a server there is nothing to see.
 pub(super) async fn look(server: &ServerArgs) -> Vec<Finding> {
@@ -87,7 +88,7 @@ fn team(status: &Status) -> Vec<Finding> {
         0 => fine("dead letters", "none"),
         dead => notice(
             "dead letters",
-            format!("{dead} tasks are dead"),
+            text::count(dead, "dead task"),
             "collective dead list; then `dead retry` or `dead discard`",
         ),
     });
@@ -97,13 +98,19 @@ fn team(status: &Status) -> Vec<Finding> {
         if waiting > 0 && queue.paused {
             findings.push(notice(
                 "queue",
-                format!("{waiting} tasks wait in {name}, which is paused"),
+                format!(
+                    "{} in {name}, which is paused",
+                    text::count(waiting, "waiting task")
+                ),
                 format!("collective queue resume {name}"),
             ));
         } else if waiting > 0 && queue.agents.is_empty() {
             findings.push(wrong(
                 "queue",
-                format!("{waiting} tasks wait in {name}, which no present agent serves"),
+                format!(
+                    "{} in {name}, which no present agent serves",
+                    text::count(waiting, "waiting task")
+                ),
                 format!("collective agent run --queue {name} -- COMMAND"),
             ));
         }
@@ -124,7 +131,7 @@ fn team(status: &Status) -> Vec<Finding> {
     if status.open_questions > 0 {
         findings.push(notice(
             "questions",
-            format!("{} wait for an answer", status.open_questions),
+            text::count(status.open_questions, "open question"),
             "collective task questions; then `task answer`",
         ));
     }

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use clap::Args;
-use collective_client::{Client, Token};
+use collective_client::{Client, ClientError, Token};
 use collective_core::{AgentName, Code, Rejection};
 use collective_team::TeamFile;
 
@@ -25,7 +25,8 @@ use crate::crew::{self, Crew};
 use crate::embedded::{Embedded, EmbeddedOptions};
 use crate::errors::{CliError, INTERRUPTED};
 use crate::signals::Signals;
-use crate::{when, work};
+use crate::when;
+use crate::work::Book;
 
 use board::{Board, Row};
 use follow::{Ending, Following};
@@ -93,7 +94,8 @@ enum Host {
 
 /// Runs it.
 pub(crate) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError> {
-    let file = read(&args)?;
+    let book = Book::open()?;
+    let file = read(&args, &book)?;
     if args.check {
         return plan::fine(&context.out, &args.file, &file);
     }
@@ -107,6 +109,7 @@ pub(crate) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError
         args: &args,
         context,
         file: &file,
+        book: &book,
         client: &client,
     }
     .finish(signals)
@@ -139,7 +142,7 @@ fn label(run: &str) -> String {
     format!("{RUN_LABEL}={run}")
 }
 
-fn read(args: &RunArgs) -> Result<TeamFile, CliError> {
+fn read(args: &RunArgs, book: &Book) -> Result<TeamFile, CliError> {
     let mut set: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in &args.set {
         if set.insert(name.clone(), value.clone()).is_some() {
@@ -152,12 +155,7 @@ fn read(args: &RunArgs) -> Result<TeamFile, CliError> {
             ));
         }
     }
-    Ok(collective_team::load(
-        &args.file,
-        set,
-        when::now(),
-        &work::BOOK,
-    )?)
+    Ok(collective_team::load(&args.file, set, when::now(), book)?)
 }
 
 /// The server that runs already, or one of our own.
@@ -165,19 +163,30 @@ async fn host(context: &Context) -> Result<(Host, Client), CliError> {
     match context.server.find() {
         Ok(found) => {
             let client = context.server.client_of(&found)?;
-            context
-                .out
-                .remark(format!("using the server at {}", client.url()));
-            Ok((Host::Other, client))
+            match client.health().await {
+                // The note's process number may be another process's by now; the
+                // folder's lock knows better.
+                Err(ClientError::Unreachable { sent: false, .. }) if found.by_note => {
+                    own_server(context).await
+                }
+                Err(error) => Err(error.into()),
+                Ok(()) => {
+                    let url = client.url();
+                    context.out.remark(format!("using the server at {url}"));
+                    Ok((Host::Other, client))
+                }
+            }
         }
-        Err(CliError::NoServer { .. } | CliError::ServerGone { .. }) => {
-            let folder = context.server.folder()?;
-            let server = Embedded::start(folder, EmbeddedOptions::default()).await?;
-            let client = server.client()?;
-            Ok((Host::Own(Box::new(server)), client))
-        }
+        Err(CliError::NoServer { .. } | CliError::ServerGone { .. }) => own_server(context).await,
         Err(error) => Err(error),
     }
+}
+
+async fn own_server(context: &Context) -> Result<(Host, Client), CliError> {
+    let folder = context.server.folder()?;
+    let server = Embedded::start(folder, EmbeddedOptions::default()).await?;
+    let client = server.client()?;
+    Ok((Host::Own(Box::new(server)), client))
 }
 
 /// A run, with what it needs.
@@ -185,6 +194,7 @@ struct Running<'r> {
     args: &'r RunArgs,
     context: &'r Context,
     file: &'r TeamFile,
+    book: &'r Book,
     client: &'r Client,
 }
 
@@ -224,8 +234,8 @@ impl Running<'_> {
         if let (Some((run, left)), true) = (earlier.last(), self.args.resume) {
             let tasks = setup::tasks_of(self.client, run).await?;
             out.remark(format!(
-                "going on with run {run}: {left} of {} tasks are left",
-                tasks.len()
+                "going on with run {run}: {left} of {} left",
+                crate::text::count(tasks.len() as u64, "task")
             ));
             return Ok((run.clone(), Board::new(tasks.iter().map(Row::found))));
         }
@@ -237,8 +247,9 @@ impl Running<'_> {
                 return Err(Rejection::new(
                     Code::WrongState,
                     format!(
-                        "run {run} of team {} is unfinished: {left} tasks haven't ended",
-                        self.file.team
+                        "run {run} of team {} is unfinished: {} left",
+                        self.file.team,
+                        crate::text::count(*left as u64, "task")
                     ),
                 )
                 .hint("--resume goes on with it, --fresh calls it off and starts anew; or wait for it, if it still runs")
@@ -265,9 +276,10 @@ impl Running<'_> {
         if self.args.stay {
             setup::schedules(self.client, self.file).await?;
         } else if count > 0 {
-            self.context
-                .out
-                .remark(format!("{count} schedules are left out: --stay makes them"));
+            self.context.out.remark(format!(
+                "{} left out: --stay makes them",
+                crate::text::count(count as u64, "schedule")
+            ));
         }
         Ok(())
     }
@@ -278,7 +290,7 @@ impl Running<'_> {
                 Some(key) => key.token.clone(),
                 None => return Err(CliError::Bug(format!("agent {} has no key", agent.name))),
             };
-            let options = work::options(
+            let options = self.book.options(
                 agent,
                 &self.file.presets,
                 self.client.url(),

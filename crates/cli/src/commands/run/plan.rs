@@ -16,9 +16,11 @@ pub(super) fn fine(out: &Output, path: &Path, file: &TeamFile) -> Result<(), Cli
         return out.json(&json!({ "team": file.team, "agents": agents, "tasks": tasks }));
     }
     out.line(format!(
-        "{} is fine: team {}, {agents} agents, {tasks} tasks",
+        "{} is fine: team {}, {}, {}",
         path.display(),
-        file.team
+        file.team,
+        crate::text::count(agents as u64, "agent"),
+        crate::text::count(tasks as u64, "task")
     ))
 }
 

@@ -170,15 +170,12 @@ async fn all(targets: &TargetArgs, deed: &Deed<'_>, context: &Context) -> Result
     if targets.dry_run {
         return out.show(&serde_json::json!({ "items": tasks }), |out| {
             super::rows(out, &tasks)?;
-            out.remark(format!("would {} {} tasks", deed.verb(), tasks.len()));
+            out.remark(format!("would {} {}", deed.verb(), amount(&tasks)));
             Ok(())
         });
     }
     if tasks.len() > 1 {
-        context.confirm(
-            &format!("{} {} tasks", deed.verb(), tasks.len()),
-            targets.yes,
-        )?;
+        context.confirm(&format!("{} {}", deed.verb(), amount(&tasks)), targets.yes)?;
     }
     let mut done = Vec::new();
     let mut refused = Vec::new();
@@ -212,6 +209,10 @@ async fn all(targets: &TargetArgs, deed: &Deed<'_>, context: &Context) -> Result
         Some((_, error)) => Err(error),
         None => Ok(()),
     }
+}
+
+fn amount(tasks: &[Task]) -> String {
+    crate::text::count(tasks.len() as u64, "task")
 }
 
 fn is_refusal(error: &CliError) -> bool {

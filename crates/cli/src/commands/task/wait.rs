@@ -123,7 +123,9 @@ fn sentence(context: &Context, task: &Task) -> String {
     if let (Some(from), Some(to)) = (task.started_at, task.finished_at) {
         text.push_str(&format!(" ({})", when::run_time(to.since(from))));
     }
-    if let (true, Some(failure)) = (task.state != TaskState::Succeeded, &task.failure) {
+    // One that was given a new start still keeps what it failed of before.
+    let tells = task.state.is_terminal() && task.state != TaskState::Succeeded;
+    if let (true, Some(failure)) = (tells, &task.failure) {
         text.push_str(&format!(": {}", crate::text::short(&failure.reason, 100)));
     }
     text
