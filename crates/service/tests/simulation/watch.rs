@@ -76,6 +76,20 @@ impl Life {
                     held == Some((agent.clone(), *epoch)),
                     "{agent} ended epoch {epoch} of {task}, held was {held:?}"
                 );
+                if let Fact::TaskAttemptFailed {
+                    outcome,
+                    class,
+                    counted,
+                    ..
+                } = &event.fact
+                {
+                    let free =
+                        *outcome == AttemptOutcome::Released || *class == FailureClass::Quota;
+                    must!(
+                        *counted != free,
+                        "an attempt that ended {outcome:?} by {class:?} counts: {counted}"
+                    );
+                }
             }
             _ => {}
         }

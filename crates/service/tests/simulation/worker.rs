@@ -3,12 +3,10 @@
 use collective_api::agents::Drain;
 use collective_api::leases::{AskRequest, Beat, ClaimRequest, HeartbeatRequest};
 use collective_api::tasks::Progress;
+use collective_core::limits::AGEING_STEP;
 use collective_core::question::QuestionState;
-use collective_core::task::order::{Candidate, sort_candidates};
-use collective_core::task::{
-    AttemptOutcome, FailureClass, Lane, LeaseToken, Priority, Task, TaskState,
-};
-use collective_core::{Code, QuestionId, Span, TaskId, Timestamp};
+use collective_core::task::{AttemptOutcome, FailureClass, Lane, LeaseToken, Task, TaskState};
+use collective_core::{Code, QuestionId, Span, TaskId};
 use collective_service::{agents, leases, questions};
 use collective_testkit::world::SeededEntropy;
 
@@ -92,15 +90,6 @@ impl Work {
     }
 }
 
-/// A queued task with its place, as core orders it.
-struct Waiting(Priority, Timestamp, u64, TaskId);
-
-impl Candidate for Waiting {
-    fn place(&self) -> (Priority, Timestamp, u64) {
-        (self.0, self.1, self.2)
-    }
-}
-
 impl Life {
     /// One thing that an agent does.
     pub(crate) fn act(&mut self, place: usize) -> Sound {
@@ -157,7 +146,7 @@ impl Life {
         Ok(())
     }
 
-    /// The tasks that a claim has to give now, in core's order.
+    /// The tasks that a claim has to give now: the order of dispatch, written a second time.
     fn next_for(&self, place: usize, max: u32) -> Vec<TaskId> {
         let Some(agent) = self.registered(place).filter(|agent| !agent.draining) else {
             return Vec::new();
@@ -175,15 +164,16 @@ impl Life {
                 agent.spec.queues.contains(&name) && !paused
             }
         };
-        let mut waiting: Vec<Waiting> = self
-            .stored_in(&[TaskState::Queued])
-            .into_iter()
-            .filter(serves)
-            .map(|task| Waiting(task.spec.priority, task.ready_at, task.number, task.id))
-            .collect();
-        sort_candidates(&mut waiting, self.now());
+        let mut waiting = self.stored_in(&[TaskState::Queued]);
+        waiting.retain(serves);
+        let now = self.now();
+        waiting.sort_by_key(|task| {
+            let steps = now.since(task.ready_at).micros() / AGEING_STEP.micros();
+            let rank = u64::from(task.spec.priority.rank()).saturating_sub(steps);
+            (rank, task.ready_at, task.number)
+        });
         let free = agent.spec.slots.saturating_sub(held).min(max) as usize;
-        waiting.iter().take(free).map(|one| one.3).collect()
+        waiting.iter().take(free).map(|task| task.id).collect()
     }
 
     fn claim(&mut self, place: usize) -> Sound {
