@@ -368,9 +368,9 @@ fn bare_create(c: &Connection, random: &Random, number: &mut i64) -> rusqlite::R
     let at = now().micros();
     c.execute_batch("BEGIN IMMEDIATE")?;
     let mut task = c.prepare_cached(
-        "INSERT INTO tasks (id, row, lane, priority, state, waiting_on, ready_at, epoch,
+        "INSERT INTO tasks (id, row, team, lane, priority, state, waiting_on, ready_at, epoch,
              attempts_used, poisonings, created_by, created_at)
-         VALUES (?1, (1 << 44) + ?2, 'queue/default', 2, 'queued', 0, ?3, 0, 0, 0, 'admin', ?3)",
+         VALUES (?1, (1 << 44) + ?2, 1, 'queue/default', 2, 'queued', 0, ?3, 0, 0, 0, 'admin', ?3)",
     )?;
     let mut specs =
         c.prepare_cached("INSERT INTO task_specs (row, spec) VALUES ((1 << 44) + ?1, ?2)")?;

@@ -5,6 +5,9 @@ use std::path::Path;
 use collective_core::ports::StoreError;
 use rusqlite::ErrorCode;
 
+/// A disk with less than this is full: a batch of tasks no longer fits.
+const MIN_ROOM: u64 = 1024 * 1024;
+
 /// Maps a failed statement.
 #[expect(
     clippy::needless_pass_by_value,
@@ -46,8 +49,11 @@ pub(super) fn with_room_checked(error: StoreError, folder: &Path) -> StoreError 
     }
 }
 
-fn has_room(folder: &Path) -> bool {
-    rustix::fs::statvfs(folder).map_or(true, |disk| disk.f_bavail > 0)
+/// Whether the disk has room for an ordinary command. If it can't be asked, it has.
+pub(super) fn has_room(folder: &Path) -> bool {
+    rustix::fs::statvfs(folder).map_or(true, |disk| {
+        disk.f_bavail.saturating_mul(disk.f_frsize) >= MIN_ROOM
+    })
 }
 
 /// A failure of the file system, outside SQLite.

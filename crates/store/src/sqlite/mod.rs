@@ -16,6 +16,8 @@ mod folder;
 mod lanes;
 mod listing;
 mod messages;
+#[cfg(test)]
+mod plans;
 mod query;
 mod questions;
 mod range;

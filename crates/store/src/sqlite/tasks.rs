@@ -21,13 +21,13 @@ pub(super) use task_columns;
 
 const INSERT: &str = "
     INSERT INTO tasks
-        (row, id, lane, priority, state, waiting_on, ready_at, wake_at, due_at, epoch,
+        (row, team, id, lane, priority, state, waiting_on, ready_at, wake_at, due_at, epoch,
          attempts_used, poisonings, lease_agent, lease_secret, lease_ttl, lease_expires_at,
          question, cancel_reason, created_by, created_at, started_at, finished_at, failure, result)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-            ?20, ?21, ?22, ?23, ?24)";
+            ?20, ?21, ?22, ?23, ?24, ?25)";
 
-const UPDATE: &str = "
+pub(super) const UPDATE: &str = "
     UPDATE tasks SET
         state = ?3, waiting_on = ?4, ready_at = ?5, wake_at = ?6, due_at = ?7, epoch = ?8,
         attempts_used = ?9, poisonings = ?10, lease_agent = ?11, lease_secret = ?12,
@@ -38,14 +38,14 @@ const UPDATE: &str = "
 pub(super) const BY_ID: &str = concat!(
     "SELECT ",
     task_columns!(),
-    " FROM tasks JOIN task_specs USING (row)
+    " FROM tasks CROSS JOIN task_specs USING (row)
      WHERE id = ?1 AND tasks.row BETWEEN ?2 AND ?3"
 );
 
 pub(super) const BY_NUMBER: &str = concat!(
     "SELECT ",
     task_columns!(),
-    " FROM tasks JOIN task_specs USING (row) WHERE tasks.row = ?1"
+    " FROM tasks CROSS JOIN task_specs USING (row) WHERE tasks.row = ?1"
 );
 
 /// Writes new tasks, and counts them.
@@ -63,6 +63,7 @@ pub(super) fn insert(
         let lease = LeaseColumns::of(task);
         insert.execute(params![
             row,
+            range.team(),
             bytes(&task.id.0),
             task.lane().to_string(),
             task.spec.priority.rank(),

@@ -21,7 +21,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::connection::open_writer;
-use super::error::{store_error, with_room_checked};
+use super::error::{has_room, store_error, with_room_checked};
 use super::events::Numbers;
 use super::folder::Folder;
 use super::query::View;
@@ -223,8 +223,12 @@ impl Writer {
         }
     }
 
-    /// Writes the schema's version as it is: the smallest write that reaches the disk.
+    /// Writes the schema's version as it is: the smallest write that reaches the
+    /// disk. Where that fits but a command would not, the disk is full all the same.
     fn probe(&self) -> Result<(), StoreError> {
+        if !has_room(self.folder.path()) {
+            return Err(StoreError::Full);
+        }
         let write = || -> rusqlite::Result<()> {
             let version: i64 = self
                 .connection

@@ -8,8 +8,9 @@
 -- Tasks and events are what there are many of. Both are kept under one integer,
 -- `row`: the team's number times 2^44 plus their own number in the team. So they
 -- are written at the end of each team's range, are found by number without an
--- index, and indexes over them end in that number. `team` and `number` (`seq`)
--- are computed from it, for whoever looks into the database.
+-- index, and indexes over them end in that number. What is VIRTUAL is computed
+-- from it, for whoever looks into the database. `tasks.team` isn't, although it
+-- could be: an index over a computed column never answers a question alone.
 
 CREATE TABLE teams (
     number      INTEGER NOT NULL PRIMARY KEY CHECK (number BETWEEN 1 AND 524287),
@@ -25,8 +26,8 @@ CREATE TABLE task_totals (
 
 CREATE TABLE tasks (
     row               INTEGER NOT NULL PRIMARY KEY,
-    team              INTEGER AS (row >> 44) VIRTUAL,
     number            INTEGER AS (row & 0xfffffffffff) VIRTUAL,
+    team              INTEGER NOT NULL,
     id                BLOB    NOT NULL,
     lane              TEXT    NOT NULL,
     priority          INTEGER NOT NULL,
