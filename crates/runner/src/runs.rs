@@ -181,7 +181,13 @@ mod tests {
         drop(run);
         assert!(DeadRun::find(root.path()).is_empty());
         drop(guard);
-        let dead = DeadRun::find(root.path());
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let mut dead = DeadRun::find(root.path());
+        // A process that another test is just starting may hold a copy of the lock.
+        while dead.is_empty() && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+            dead = DeadRun::find(root.path());
+        }
         assert_eq!(dead.iter().map(|run| run.id).collect::<Vec<_>>(), [id]);
         for run in dead {
             run.bury().unwrap();

@@ -113,11 +113,21 @@ async fn after_the_runner_is_killed(clean: &'static str) {
     runner.wait().unwrap();
     gone(&pids).await;
     gone(&[keep, watch]).await;
-    let dead = DeadRun::find(root.path());
-    assert_eq!(dead.len(), 1);
-    for run in dead {
+    for run in dead_runs(root.path()).await {
         run.bury().unwrap();
     }
+}
+
+/// The one dead run below a folder, once nothing holds its lock any more.
+async fn dead_runs(root: &Path) -> Vec<DeadRun> {
+    let mut dead = Vec::new();
+    until("a dead run", || {
+        dead = DeadRun::find(root);
+        !dead.is_empty()
+    })
+    .await;
+    assert_eq!(dead.len(), 1);
+    dead
 }
 
 async fn after_guards_are_killed(clean: &'static str, blow: Blow) {
@@ -221,8 +231,7 @@ async fn a_blow_to_all() {
         left.iter().all(|pid| runs(*pid)),
         "nothing was left to find"
     );
-    let dead = DeadRun::find(root.path());
-    assert_eq!(dead.len(), 1);
+    let dead = dead_runs(root.path()).await;
     let found = collective_runner::orphans::kill_run(dead[0].id);
     assert!(found >= 2, "{found}");
     gone(&left).await;

@@ -13,7 +13,7 @@ use collective_runner::runs::{DeadRun, Run};
 use collective_runner::worktree::{Repository, recover};
 use libtest_mimic::Trial;
 
-use super::support::{run, shell, spec, trial};
+use super::support::{run, shell, spec, trial, until};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -371,8 +371,15 @@ async fn dead_run() {
     drop((worked, idle, checkout, dying));
 
     let living = Run::begin(root.path()).unwrap();
+    // A process that another test is just starting may hold a copy of the lock.
+    let mut found = Vec::new();
+    until("a dead run", || {
+        found = DeadRun::find(root.path());
+        !found.is_empty()
+    })
+    .await;
     let mut saved = Vec::new();
-    for dead in DeadRun::find(root.path()) {
+    for dead in found {
         saved.extend(recover(dead).await);
     }
     let branches: Vec<_> = saved
