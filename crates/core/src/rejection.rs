@@ -159,6 +159,19 @@ impl Rejection {
         self
     }
 
+    /// Takes `outer` off the start of the field's path, for a sender who doesn't know that level.
+    #[must_use]
+    pub fn within(mut self, outer: &str) -> Self {
+        if let Some(inner) = self
+            .field
+            .as_deref()
+            .and_then(|field| field.strip_prefix(outer))
+        {
+            self.field = Some(inner.trim_start_matches('.').to_owned());
+        }
+        self
+    }
+
     /// `what` is larger than `max`.
     pub fn too_large(what: &str, size: usize, max: usize) -> Self {
         Self::new(
@@ -229,5 +242,7 @@ mod tests {
             .at("[2]")
             .at("tasks");
         assert_eq!(rejection.field(), Some("tasks[2].max"));
+        assert_eq!(rejection.clone().within("tasks[2]").field(), Some("max"));
+        assert_eq!(rejection.within("other").field(), Some("tasks[2].max"));
     }
 }

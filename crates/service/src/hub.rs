@@ -8,7 +8,7 @@ use collective_core::event::{Event, Fact};
 use collective_core::key::ApiKey;
 use collective_core::ports::store::{self, Failed, Query, Tx};
 use collective_core::ports::{Bus, Cache, Clock, Entropy, Store};
-use collective_core::{KeyId, Rejection, Span, TeamName, Timestamp};
+use collective_core::{Code, KeyId, Rejection, Span, TeamName, Timestamp};
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
@@ -119,17 +119,31 @@ impl Hub {
         self.0.ports.store.reader().await.map_err(Rejection::from)
     }
 
-    /// Commits work and tells whoever waits for what it did.
+    /// Commits work and tells whoever waits for what it did. Both happen even
+    /// if the caller goes away meanwhile: its connection may break after the commit.
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, Rejection>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut dyn Tx) -> BoxFuture<'t, Result<T, Failed>> + Send + 'static,
     {
-        let (value, events) = store::write(self.store(), work)
-            .await
-            .map_err(Rejection::from)?;
-        self.announce(&events).await;
-        Ok(value)
+        let hub = self.clone();
+        let carried_out = async move {
+            let (value, events) = store::write(hub.store(), work)
+                .await
+                .map_err(Rejection::from)?;
+            hub.announce(&events).await;
+            Ok(value)
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => runtime.spawn(carried_out).await.unwrap_or_else(|error| {
+                Err(Rejection::new(
+                    Code::Internal,
+                    format!("a command broke off: {error}"),
+                ))
+            }),
+            // Without a runtime nobody can go away: the simulation polls to the end.
+            Err(_) => carried_out.await,
+        }
     }
 
     async fn announce(&self, events: &[Event]) {

@@ -38,7 +38,9 @@ pub async fn complete(
         let (mut result, contents) = accepted?;
         result.evidence =
             schemas::complete_evidence(&task.spec, result.json.as_ref(), result.evidence);
-        let transition = task.complete(token, result, now, chance)?;
+        let transition = task
+            .complete(token, result, now, chance)
+            .map_err(|rejection| rejection.within("result"))?;
         Ok((
             transition,
             if task.state == TaskState::Succeeded {

@@ -60,7 +60,7 @@ async fn create_all(
     }
     let now = hub.now();
     let remember = idempotency_key
-        .map(|key| Memory::of(who, "tasks", key, &specs))
+        .map(|key| Memory::of(who, "tasks", key, &untraced(&specs)))
         .transpose()?;
     let ids: Vec<TaskId> = specs
         .iter()
@@ -91,6 +91,15 @@ async fn create_all(
     .await
 }
 
+/// The request as far as it is the same request when it is sent again: each try may have a span of its own.
+fn untraced(specs: &[TaskSpec]) -> Vec<TaskSpec> {
+    let untraced = |spec: &TaskSpec| TaskSpec {
+        traceparent: None,
+        ..spec.clone()
+    };
+    specs.iter().map(untraced).collect()
+}
+
 /// Checks each spec and names the tasks of the batch by their ids.
 fn validate(
     specs: &mut [TaskSpec],
@@ -107,7 +116,7 @@ fn validate(
         if batch {
             rejection
         } else {
-            unplaced(rejection)
+            rejection.within("tasks[0]")
         }
     });
     resolved.map(drop)
@@ -118,24 +127,6 @@ fn placed(rejection: Rejection, batch: bool, i: usize) -> Rejection {
         rejection.at(format!("tasks[{i}]"))
     } else {
         rejection
-    }
-}
-
-/// A rejection of the batch's only task, whose sender knows no batch.
-fn unplaced(rejection: Rejection) -> Rejection {
-    let field = rejection
-        .field()
-        .and_then(|field| field.strip_prefix("tasks[0]."))
-        .map(str::to_owned);
-    match field {
-        Some(field) => {
-            let plain = Rejection::new(rejection.code(), rejection.message()).at(field);
-            match rejection.hint_text() {
-                Some(hint) => plain.hint(hint),
-                None => plain,
-            }
-        }
-        None => rejection,
     }
 }
 
