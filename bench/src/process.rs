@@ -167,6 +167,22 @@ pub(crate) fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
+/// CPU time of a process so far: `self`, or its id.
+pub(crate) fn cpu_time(process: &str) -> Result<Duration> {
+    /// The kernel counts in these for programs, whatever its own clock.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = read_text(Path::new(&format!("/proc/{process}/stat")))?;
+    // User and system time are the 14th and 15th field; the second is a name
+    // in brackets that may hold spaces.
+    let ticks: Option<u32> = stat.rsplit_once(')').and_then(|(_, rest)| {
+        let mut fields = rest.split_whitespace().skip(11);
+        let user: u32 = fields.next()?.parse().ok()?;
+        let system: u32 = fields.next()?.parse().ok()?;
+        user.checked_add(system)
+    });
+    Ok(TICK * ticks.with_context(|| format!("/proc/{process}/stat has no CPU time"))?)
+}
+
 /// Reads a small file of the system, such as those in `/proc`.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
     let mut text = String::new();

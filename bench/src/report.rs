@@ -18,6 +18,8 @@ pub(crate) enum Unit {
     TasksPerSecond,
     #[serde(rename = "ms")]
     Milliseconds,
+    #[serde(rename = "µs")]
+    Microseconds,
     #[serde(rename = "MiB")]
     Mebibytes,
     /// One figure divided by another.
@@ -30,6 +32,7 @@ impl fmt::Display for Unit {
         f.pad(match self {
             Self::TasksPerSecond => "tasks/s",
             Self::Milliseconds => "ms",
+            Self::Microseconds => "µs",
             Self::Mebibytes => "MiB",
             Self::Times => "x",
         })
@@ -105,7 +108,7 @@ impl Figure {
         match self.unit {
             Unit::TasksPerSecond => format!("{:.0}", self.value),
             Unit::Milliseconds | Unit::Times => format!("{:.2}", self.value),
-            Unit::Mebibytes => format!("{:.1}", self.value),
+            Unit::Microseconds | Unit::Mebibytes => format!("{:.1}", self.value),
         }
     }
 

@@ -13,7 +13,7 @@ use collective_client::{Client, ClientOptions, Token};
 use rustix::process::Signal;
 
 use super::Bench;
-use crate::process::{Process, free_port, read_text};
+use crate::process::{Process, cpu_time, free_port, read_text};
 
 /// How long a start may take, a store of a million tasks included.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -78,6 +78,11 @@ impl Server {
     /// A client with the administrator's key.
     pub(super) fn client(&self) -> Result<Client> {
         Client::new(ClientOptions::new(&self.url, self.token.clone())).context("no client")
+    }
+
+    /// CPU time that the process has taken so far.
+    pub(super) fn cpu_time(&self) -> Result<Duration> {
+        cpu_time(&self.process.id().to_string())
     }
 
     /// Memory that the process has in use now.

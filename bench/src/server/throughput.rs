@@ -1,11 +1,14 @@
 //! Durable tasks per second, from create to complete.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::binary::Server;
 use super::team::{self, Agent};
 use super::{BATCH, BATCHED, Bench, NAME};
-use crate::report::{Figure, Target};
+use crate::process::cpu_time;
+use crate::report::{Figure, Target, Unit};
 
 /// How many agents work at once.
 const AGENTS: [usize; 3] = [1, 8, 64];
@@ -18,33 +21,39 @@ const FULL: &str = "full";
 /// Commits wait for the kernel only.
 const NORMAL: &str = "normal";
 
+/// The run whose CPU time is told too.
+const USUAL: usize = 8;
+
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
+    let tasks = bench.options.tasks;
     let mut figures = Vec::new();
-    for agents in AGENTS {
-        let run = Run {
-            agents,
-            slots: BATCH as u32,
-            tasks: bench.options.tasks,
-            sync: FULL,
-        };
-        figures.push(run.measure(bench)?.with_target(TARGET));
-    }
-    for agents in AGENTS {
-        let run = Run {
-            agents,
-            slots: 1,
-            tasks: bench.options.tasks / FEWER,
-            sync: FULL,
-        };
-        figures.push(run.measure(bench)?);
+    for (slots, tasks) in [(BATCH as u32, tasks), (1, tasks / FEWER)] {
+        for agents in AGENTS {
+            let run = Run {
+                agents,
+                slots,
+                tasks,
+                sync: FULL,
+            };
+            let measured = run.measure(bench)?;
+            let rate = measured.rate(&run);
+            figures.push(if slots == 1 {
+                rate
+            } else {
+                rate.with_target(TARGET)
+            });
+            if agents == USUAL {
+                figures.extend(measured.cpu(&run));
+            }
+        }
     }
     let run = Run {
-        agents: 8,
+        agents: USUAL,
         slots: BATCH as u32,
-        tasks: bench.options.tasks,
+        tasks,
         sync: NORMAL,
     };
-    figures.push(run.measure(bench)?);
+    figures.push(run.measure(bench)?.rate(&run));
     Ok(figures)
 }
 
@@ -57,8 +66,15 @@ struct Run {
     sync: &'static str,
 }
 
+/// What a run took.
+struct Measured {
+    wall: Duration,
+    server_cpu: Duration,
+    driver_cpu: Duration,
+}
+
 impl Run {
-    fn measure(&self, bench: &Bench<'_>) -> Result<Figure> {
+    fn measure(&self, bench: &Bench<'_>) -> Result<Measured> {
         let Self {
             agents,
             slots,
@@ -68,19 +84,19 @@ impl Run {
         let folder = format!("throughput-{agents}-{slots}-{sync}");
         let server = Server::start_with(bench, &folder, &["--sync", sync])?;
         let leader = server.client()?;
-        let took = bench.runtime.block_on(async {
+        bench.runtime.block_on(async {
             let mut team = Vec::with_capacity(agents);
             for number in 0..agents {
                 team.push(Agent::register(&leader, "worker", number, slots).await?);
             }
-            team::run(&leader, &team, tasks, BATCH).await
-        })?;
-        Ok(Figure::rate(
-            NAME,
-            &self.what(),
-            tasks,
-            took.as_secs_f64() * 1e3,
-        ))
+            let (server_cpu, driver_cpu) = (server.cpu_time()?, cpu_time("self")?);
+            let wall = team::run(&leader, &team, tasks, BATCH).await?;
+            Ok(Measured {
+                wall,
+                server_cpu: server.cpu_time()?.saturating_sub(server_cpu),
+                driver_cpu: cpu_time("self")?.saturating_sub(driver_cpu),
+            })
+        })
     }
 
     /// A run that isn't durable has a name that no ratio is taken of.
@@ -92,5 +108,25 @@ impl Run {
             _ => BATCHED.to_owned(),
         };
         format!("{how}, {} agent{plural}", self.agents)
+    }
+}
+
+impl Measured {
+    fn rate(&self, run: &Run) -> Figure {
+        Figure::rate(NAME, &run.what(), run.tasks, self.wall.as_secs_f64() * 1e3)
+    }
+
+    /// Where the time goes; steadier than rates on a machine that does other
+    /// things too.
+    fn cpu(&self, run: &Run) -> [Figure; 2] {
+        let each = |whose: &str, time: Duration| {
+            let what = format!("CPU of the {whose} for each task; {}", run.what());
+            let micros = time.as_secs_f64() * 1e6 / run.tasks as f64;
+            Figure::new(NAME, &what, micros, Unit::Microseconds, run.tasks)
+        };
+        [
+            each("server", self.server_cpu),
+            each("load driver", self.driver_cpu),
+        ]
     }
 }
