@@ -94,6 +94,16 @@ pub(crate) enum CliError {
         /// The exit code.
         exit: u8,
     },
+    /// A person didn't want to wait for an orderly end.
+    #[error("{what}")]
+    CutShort {
+        /// What was left undone.
+        what: &'static str,
+        /// What to do next.
+        hint: Option<&'static str>,
+        /// The exit code.
+        exit: u8,
+    },
     /// Whoever read the output went away.
     #[error("nobody reads the output any more")]
     ReaderGone,
@@ -134,7 +144,7 @@ impl CliError {
             CliError::Team(_) | CliError::Presets(_) => Code::InvalidField.exit_code(),
             CliError::Worker(WorkerError::Refused { error, .. }) => error.exit_code(),
             CliError::File { .. } | CliError::Usage { .. } => Code::InvalidField.exit_code(),
-            CliError::Outcome { exit, .. } => *exit,
+            CliError::Outcome { exit, .. } | CliError::CutShort { exit, .. } => *exit,
             CliError::ReaderGone => 0,
             CliError::Write(_) => Code::Unavailable.exit_code(),
             CliError::Bug(_) => Code::Internal.exit_code(),
@@ -166,6 +176,7 @@ impl CliError {
             }
             CliError::Usage { hint, .. } => Some(hint.clone()),
             CliError::Outcome { hint, .. } => hint.clone(),
+            CliError::CutShort { hint, .. } => hint.map(str::to_owned),
             CliError::Bug(_) => Some("this is a bug: please report it".to_owned()),
             // Each mistake of a team file has its own.
             CliError::Team(_)
@@ -197,7 +208,7 @@ impl CliError {
                 error.code().unwrap_or(Code::Unavailable)
             }
             CliError::File { .. } | CliError::Usage { .. } => Code::InvalidField,
-            CliError::Outcome { .. } => Code::WrongState,
+            CliError::Outcome { .. } | CliError::CutShort { .. } => Code::WrongState,
             CliError::ReaderGone | CliError::Bug(_) => Code::Internal,
         };
         let mut rejection = Rejection::new(code, self.to_string());

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use collective_runner::{guard, scripted};
+use collective_server::telemetry::LogFormat;
 
 use args::{Cli, Command};
 use commands::{
@@ -43,6 +44,10 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     let context = Context::new(&cli.global);
+    if let Err(error) = log(&cli.command, &context) {
+        context.out.error(&error);
+        return ExitCode::from(error.exit_code());
+    }
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -61,6 +66,16 @@ fn main() -> ExitCode {
             context.out.error(&error);
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Sets logging up: a server logs, other commands only if they are asked to.
+fn log(command: &Command, context: &Context) -> Result<(), CliError> {
+    let color = context.out.colors_errors();
+    match (command, std::env::var("COLLECTIVE_LOG")) {
+        (Command::Up(args), _) => args.start_log(color),
+        (_, Ok(filter)) if !filter.is_empty() => up::start_log(LogFormat::Text, filter, color),
+        _ => Ok(()),
     }
 }
 

@@ -58,6 +58,27 @@ impl Book {
         }
     }
 
+    /// The command that this agent runs, with the prompt's place still in it.
+    pub(crate) fn command_line(
+        &self,
+        program: &Program,
+        own: &BTreeMap<String, Value>,
+    ) -> Result<Vec<String>, Rejection> {
+        Ok(self.known(program, own)?.command)
+    }
+
+    fn known(
+        &self,
+        program: &Program,
+        own: &BTreeMap<String, Value>,
+    ) -> Result<PresetCommand, Rejection> {
+        match program {
+            Program::Shell(text) => Ok(plain(vec!["sh".to_owned(), "-c".to_owned(), text.clone()])),
+            Program::Argv(words) => Ok(plain(words.clone())),
+            Program::Preset { name, options } => self.command(name, own.get(name), options),
+        }
+    }
+
     /// What the worker of this agent is given. `own` are the presets of its team file.
     pub(crate) fn options(
         &self,
@@ -67,11 +88,7 @@ impl Book {
         team: &TeamName,
         token: Token,
     ) -> Result<WorkerOptions, CliError> {
-        let preset = match &agent.program {
-            Program::Shell(text) => plain(vec!["sh".to_owned(), "-c".to_owned(), text.clone()]),
-            Program::Argv(words) => plain(words.clone()),
-            Program::Preset { name, options } => self.command(name, own.get(name), options)?,
-        };
+        let preset = self.known(&agent.program, own)?;
         let mut env = preset.env;
         env.extend(agent.env.clone());
         let workdir = match (&agent.repository, agent.worktree) {

@@ -121,9 +121,9 @@ async fn reserve(args: PathArgs, context: &Context) -> Result<(), CliError> {
     let made = context.client()?.reserve(&request).await?;
     context.out.show(&made, |out| {
         out.line(format!(
-            "{} are agent {}'s until {} (reservation {})",
-            crate::text::line(&made.paths.join(", ")),
+            "agent {} holds {} until {} (reservation {})",
             made.agent,
+            crate::text::line(&made.paths.join(", ")),
             when::local(made.expires_at),
             made.id
         ))

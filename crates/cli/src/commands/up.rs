@@ -94,6 +94,21 @@ pub(crate) struct UpArgs {
     log: Option<String>,
 }
 
+impl UpArgs {
+    /// Sets logging up as it was asked for.
+    pub(crate) fn start_log(&self, color: bool) -> Result<(), CliError> {
+        let format = match self.log_format {
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
+        };
+        let filter = self
+            .log
+            .clone()
+            .unwrap_or_else(|| DEFAULT_FILTER.to_owned());
+        start_log(format, filter, color)
+    }
+}
+
 /// What is said once it listens.
 #[derive(Serialize)]
 struct Listening<'n> {
@@ -110,7 +125,6 @@ pub(crate) async fn run(args: UpArgs, context: &Context) -> Result<(), CliError>
             "listen on 127.0.0.1, or say --allow-remote and put a proxy with TLS before it",
         ));
     }
-    start_log(&args, context)?;
     let mut signals = Signals::listen()?;
     let folder = context.server.folder()?;
     let options = EmbeddedOptions {
@@ -137,8 +151,8 @@ pub(crate) async fn run(args: UpArgs, context: &Context) -> Result<(), CliError>
     }
     tokio::select! {
         () = server.stop() => said,
-        exit = signals.next() => Err(CliError::Outcome {
-            what: "stopped at once; nothing acknowledged is lost".to_owned(),
+        exit = signals.next() => Err(CliError::CutShort {
+            what: "stopped at once; nothing acknowledged is lost",
             hint: None,
             exit,
         }),
@@ -158,18 +172,13 @@ fn say(out: &Output, note: &ServerNote, folder: &DataFolder) -> Result<(), CliEr
     out.facts(&facts)
 }
 
-fn start_log(args: &UpArgs, context: &Context) -> Result<(), CliError> {
+/// Sets logging up, to standard error.
+pub(crate) fn start_log(format: LogFormat, filter: String, color: bool) -> Result<(), CliError> {
     let options = LogOptions {
-        format: match args.log_format {
-            Format::Text => LogFormat::Text,
-            Format::Json => LogFormat::Json,
-        },
+        format,
         target: LogTarget::Stderr,
-        filter: args
-            .log
-            .clone()
-            .unwrap_or_else(|| DEFAULT_FILTER.to_owned()),
-        color: context.out.colors_errors(),
+        filter,
+        color,
     };
     telemetry::init(&options).map_err(|error| {
         CliError::usage(

@@ -2,13 +2,17 @@
 
 use crate::support::{Home, repository, until};
 
-/// Starts an agent and waits until it is present.
+/// Starts agent ada and waits until it is present.
 fn agent(home: &Home, arguments: &[&str]) -> crate::support::Running {
-    let mut all = vec!["agent", "run", "--name", "ada"];
+    named(home, "ada", arguments)
+}
+
+fn named(home: &Home, name: &str, arguments: &[&str]) -> crate::support::Running {
+    let mut all = vec!["agent", "run", "--name", name];
     all.extend(arguments);
     let running = home.start(&all);
     until("the agent is present", || {
-        let ran = home.run(&["agent", "show", "ada", "--json"]);
+        let ran = home.run(&["agent", "show", name, "--json"]);
         ran.code == Some(0) && ran.json()["present"] == true
     });
     running
@@ -140,5 +144,105 @@ fn work_in_a_worktree_comes_back_as_a_branch_and_a_patch() {
     assert_eq!(
         std::fs::read_to_string(home.path("repo/README")).unwrap(),
         "a repository\n"
+    );
+}
+
+#[test]
+fn agents_get_messages_and_reserve_paths() {
+    let (home, _server) = Home::with_server();
+    let _ada = agent(&home, &["--role", "leader", "--", "true"]);
+    let _bob = named(&home, "bob", &["--", "true"]);
+    insta::assert_snapshot!(home.session(&[
+        &["message", "send", "team", "the interface changed"],
+        &[
+            "message",
+            "send",
+            "role:worker",
+            "for workers",
+            "--from",
+            "ada"
+        ],
+        &["message", "send", "agent:bob", ""],
+        &["message", "inbox", "bob"],
+        &["message", "inbox", "ada"],
+        &[
+            "reserve",
+            "src/api",
+            "docs/**",
+            "--agent",
+            "ada",
+            "--for",
+            "30m",
+            "--reason",
+            "new routes"
+        ],
+        &["reserve", "src", "--agent", "bob"],
+        &["reserve", "list"],
+    ]));
+    let inbox = home.run(&["message", "inbox", "bob", "--json"]).json();
+    let message = inbox["messages"][0]["id"].as_str().unwrap().to_owned();
+    let reservation = home.run(&["reserve", "list", "--json"]).json();
+    let reservation = reservation["items"][0]["id"].as_str().unwrap().to_owned();
+    insta::assert_snapshot!(
+        "agents_get_messages_and_reserve_paths_later",
+        home.session(&[
+            &["message", "ack", &message, "--agent", "bob"],
+            &["message", "show", &message],
+            &["message", "inbox", "bob"],
+            &["reserve", "release", &reservation],
+            &["reserve", "src", "--agent", "bob"],
+            &["agent", "drain", "bob"],
+            &["agent", "list"],
+            &["agent", "remove", "bob", "--dry-run"],
+        ])
+        .replace(&message, "[ID]")
+        .replace(&reservation, "[ID]")
+    );
+}
+
+#[test]
+fn dead_letters_are_shown_retried_and_put_away() {
+    let (home, _server) = Home::with_server();
+    let _ada = agent(&home, &["--", "sh", "-c", "echo broken; test -e mended"]);
+    home.run(&["task", "add", "one", "--max-attempts", "1", "--wait"]);
+    home.run(&["task", "add", "two", "--max-attempts", "1", "--wait"]);
+    let numbers: Vec<String> = home.run(&["dead", "list", "--json"]).json()["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| task["number"].to_string())
+        .collect();
+    let [two, one] = numbers.as_slice() else {
+        panic!("not two dead letters: {numbers:?}");
+    };
+    insta::assert_snapshot!(home.session(&[
+        &["dead", "list"],
+        &["dead", "show", one],
+        &["doctor"]
+    ]));
+    home.write("mended", "");
+    assert_eq!(home.run(&["dead", "retry", one]).code, Some(0));
+    assert_eq!(home.run(&["task", "wait", one]).stdout, "broken\n");
+    assert_eq!(
+        home.run(&["dead", "discard", two, "--reason", "by hand"])
+            .code,
+        Some(0)
+    );
+    assert_eq!(home.run(&["dead", "list"]).stdout, "no dead letters\n");
+}
+
+#[test]
+fn presets_are_listed_and_ones_own_are_among_them() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.path("config/collective/presets")).unwrap();
+    home.write(
+        "config/collective/presets/mine.yaml",
+        "about: my own\nextends: shell\n",
+    );
+    insta::assert_snapshot!(home.session(&[&["agent", "presets"]]));
+    home.write("config/collective/presets/mine.yaml", "abuot: my own\n");
+    insta::assert_snapshot!(
+        "presets_with_a_mistake",
+        home.session(&[&["agent", "presets"], &["doctor"]])
     );
 }

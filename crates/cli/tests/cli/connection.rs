@@ -93,3 +93,34 @@ fn up_refuses_what_is_not_safe_or_not_possible() {
         ],
     ]));
 }
+
+#[test]
+fn who_follows_the_events_sees_each_once_over_a_restart_of_the_server() {
+    let (home, mut server) = Home::with_server();
+    let note = std::fs::read_to_string(home.path("data/server.json")).unwrap();
+    let note: serde_json::Value = serde_json::from_str(&note).unwrap();
+    let address = note["url"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("http://")
+        .to_owned();
+    let seen = || {
+        let log = std::fs::read_to_string(home.path("seen")).unwrap_or_default();
+        let events = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_default());
+        events
+            .map(|event: serde_json::Value| event["seq"].as_u64().unwrap_or_default())
+            .collect::<Vec<_>>()
+    };
+    let _follower = home.start_into("seen", &["events", "--follow", "--after", "0", "--json"]);
+    home.run(&["task", "add", "before"]);
+    until("the first is seen", || seen() == [1, 2, 3]);
+    server.signal(rustix::process::Signal::KILL);
+    server.ended();
+    let _server = home.start(&["up", "--listen", &address, "--log", "warn"]);
+    until("the server answers again", || {
+        home.run(&["task", "add", "after"]).code == Some(0)
+    });
+    until("the next is seen", || seen() == [1, 2, 3, 4]);
+}

@@ -159,6 +159,8 @@ fn an_interrupted_run_calls_its_tasks_off_and_leaves_no_process() {
         home.log()
     );
     assert!(!command_lives(&home));
+    // The server of the run ended in order too.
+    assert!(!home.path("data/server.json").exists());
     home.write("go", "");
     // Nothing is left to be resumed.
     let ran = home.run(&["run", "team.yaml"]);
@@ -232,4 +234,37 @@ fn branches_and_patches_are_listed() {
         ran.stdout
     );
     assert!(ran.stdout.contains("changes.patch"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_run_that_is_interrupted_twice_ends_at_once_and_its_commands_with_it() {
+    let home = home_with(
+        "agents:\n  ada: {command: \"trap '' TERM; echo $$ > pid; while :; do sleep 0.05; done\"}\ntasks:\n  stubborn: {}\n",
+    );
+    let mut run = home.start(&["run", "team.yaml"]);
+    until("the command runs", runs_now(&home));
+    run.signal(Signal::INT);
+    until("it calls off", || {
+        home.log().contains("calling the tasks off")
+    });
+    run.signal(Signal::INT);
+    assert_eq!(run.ended(), Some(130), "{}", home.log());
+    assert!(home.log().contains("ended at once"), "{}", home.log());
+    until("the guard ends the command", || !command_lives(&home));
+}
+
+#[test]
+fn scripted_agents_rehearse_a_team_and_a_plan_shows_what_a_preset_runs() {
+    let home = home_with(
+        "agents:\n  flaky: {preset: scripted, options: {personality: flaky}}\n  eve: {preset: claude, options: {model: opus}, queues: [other]}\ntasks:\n  act: {retry: {initial_delay: 10ms}}\n",
+    );
+    let plan = home.run(&["run", "team.yaml", "--plan", "--json"]).json();
+    let command = plan["agents"][1]["command"].to_string();
+    assert!(
+        command.contains("claude") && command.contains("opus"),
+        "{command}"
+    );
+    let ran = home.run(&["run", "team.yaml", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.text());
+    assert_eq!(ran.json()["tasks"][0]["attempts_used"], 2, "{}", ran.text());
 }

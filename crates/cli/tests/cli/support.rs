@@ -102,10 +102,15 @@ impl Home {
 
     /// Starts a command that goes on.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        self.start_into("log", arguments)
+    }
+
+    /// The same, with its output in a file of its own.
+    pub(crate) fn start_into(&self, file: &str, arguments: &[&str]) -> Running {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(self.path("log"))
+            .open(self.path(file))
             .unwrap();
         let child = self
             .command(arguments)
@@ -141,6 +146,7 @@ impl Home {
                 r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
                 "[ID]",
             ),
+            (r#""request_id":"[0-9a-f]{32}""#, "\"request_id\":\"[ID]\""),
             (r"c[ak]_[A-Za-z0-9_-]{40,}", "[KEY]"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[TIME]"),
             (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "[TIME]"),

@@ -257,33 +257,33 @@ async fn serve(
     let mut asked = 0;
     let outcome = loop {
         tokio::select! {
-            said = crew.next() => match said {
-                Said::News(_, news) => show(out, &news),
-                Said::Ended(_, Ok(())) => {}
-                Said::Ended(_, Err(error)) => break Err(CliError::Worker(error)),
-                Said::Broken(why) => break Err(CliError::Bug(format!("the agent broke off: {why}"))),
-                Said::AllEnded => break Ok(()),
-            },
-            exit = signals.next() => {
-                asked += 1;
-                match asked {
-                    1 => {
-                        out.remark("draining: what runs may finish; once more to give it back");
-                        crew.drain();
-                    }
-                    2 => {
-                        out.remark("giving back what runs; once more to end at once");
-                        crew.stop_now();
-                    }
-                    // The guards end what still runs, as soon as this process is gone.
-                    _ => return Err(CliError::Outcome {
-                        what: "ended at once; leases that were held run out by themselves".to_owned(),
-                        hint: None,
-                        exit,
-                    }),
-                }
-            }
-        }
+                   said = crew.next() => match said {
+                       Said::News(_, news) => show(out, &news),
+                       Said::Ended(_, Ok(())) => {}
+                       Said::Ended(_, Err(error)) => break Err(CliError::Worker(error)),
+                       Said::Broken(why) => break Err(CliError::Bug(format!("the agent broke off: {why}"))),
+                       Said::AllEnded => break Ok(()),
+                   },
+                   exit = signals.next() => {
+                       asked += 1;
+                       match asked {
+                           1 => {
+                               out.remark("draining: what runs may finish; once more to give it back");
+                               crew.drain();
+                           }
+                           2 => {
+                               out.remark("giving back what runs; once more to end at once");
+                               crew.stop_now();
+                           }
+                           // The guards end what still runs, as soon as this process is gone.
+                           _ => return Err(CliError::CutShort {
+        what: "ended at once; leases that were held run out by themselves",
+                               hint: None,
+                               exit,
+                           }),
+                       }
+                   }
+               }
     };
     crew.stop_now();
     crew.end();

@@ -4,11 +4,15 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
+use collective_runner::runs::DeadRun;
+
 use super::{Finding, fine, notice, wrong};
+use crate::commands::run::WORK_FOLDER;
 use crate::connect::ServerArgs;
 use crate::errors::CliError;
 use crate::folder::DataFolder;
 use crate::when;
+use crate::work::Book;
 
 /// Less room than this, and writing may soon fail: a day of a busy team's logs and results.
 const LITTLE_ROOM: u64 = 1024 * 1024 * 1024;
@@ -20,7 +24,7 @@ const CLOCK_TOLERANCE_SECONDS: i64 = 5;
 /// Looks.
 pub(super) fn look(server: &ServerArgs) -> Result<Vec<Finding>, CliError> {
     let folder = server.folder()?;
-    let mut findings = vec![fine("version", env!("CARGO_PKG_VERSION")), git()];
+    let mut findings = vec![fine("version", env!("CARGO_PKG_VERSION")), git(), presets()];
     if server.named_server().is_some() {
         // The server is elsewhere: what lies on this machine isn't its.
         return Ok(findings);
@@ -44,6 +48,7 @@ pub(super) fn look(server: &ServerArgs) -> Result<Vec<Finding>, CliError> {
         ));
     }
     findings.push(room(folder.path()));
+    findings.extend(kept_worktrees(&folder.path().join(WORK_FOLDER)));
     findings.push(running(&folder));
     Ok(findings)
 }
@@ -65,6 +70,34 @@ fn git() -> Finding {
         ),
         Err(error) => wrong("git", format!("git doesn't run: {error}"), hint),
     }
+}
+
+fn presets() -> Finding {
+    match Book::open() {
+        Ok(book) => fine("presets", format!("{} known", book.iter().count())),
+        Err(error) => {
+            let mend = error.hint().unwrap_or_default();
+            wrong("presets", error.to_string(), mend)
+        }
+    }
+}
+
+/// Worktrees of runs that are over, kept because something in them couldn't be saved.
+fn kept_worktrees(root: &Path) -> Option<Finding> {
+    let kept: Vec<_> = DeadRun::find(root)
+        .iter()
+        .flat_map(DeadRun::worktrees)
+        .collect();
+    let first = kept.first()?;
+    Some(notice(
+        "worktrees",
+        format!(
+            "{} of runs that are over, such as {}",
+            kept.len(),
+            first.display()
+        ),
+        "the next run saves their work on branches; see `git worktree list` for what stays",
+    ))
 }
 
 /// Whether only its owner, who is this user, can use it.

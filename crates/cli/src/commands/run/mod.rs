@@ -23,7 +23,7 @@ use crate::commands::task::spec::label as key_value;
 use crate::context::Context;
 use crate::crew::{self, Crew};
 use crate::embedded::{Embedded, EmbeddedOptions};
-use crate::errors::{CliError, INTERRUPTED};
+use crate::errors::CliError;
 use crate::signals::Signals;
 use crate::when;
 use crate::work::Book;
@@ -100,7 +100,7 @@ pub(crate) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError
         return plan::fine(&context.out, &args.file, &file);
     }
     if args.plan {
-        return plan::show(&context.out, &file);
+        return plan::show(&context.out, &file, &book);
     }
     let signals = Signals::listen()?;
     let (host, client) = host(context).await?;
@@ -117,22 +117,16 @@ pub(crate) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError
     match (host, &outcome) {
         // Whoever doesn't want to wait doesn't wait for the server either;
         // what it acknowledged is on the disk.
-        (
-            _,
-            Err(CliError::Outcome {
-                exit: INTERRUPTED, ..
-            }),
-        )
-        | (Host::Other, _) => {}
+        (_, Err(CliError::CutShort { .. })) | (Host::Other, _) => {}
         (Host::Own(server), _) => server.stop().await,
     }
     outcome
 }
 
 fn at_once(exit: u8) -> CliError {
-    CliError::Outcome {
-        what: "the run was ended at once".to_owned(),
-        hint: Some("`collective run --resume` goes on with it".to_owned()),
+    CliError::CutShort {
+        what: "the run was ended at once",
+        hint: Some("`collective run --resume` goes on with it"),
         exit,
     }
 }

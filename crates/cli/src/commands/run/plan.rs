@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::errors::CliError;
 use crate::output::{Grid, Output, number};
+use crate::work::Book;
 
 /// Says that the file is fine.
 pub(super) fn fine(out: &Output, path: &Path, file: &TeamFile) -> Result<(), CliError> {
@@ -25,12 +26,12 @@ pub(super) fn fine(out: &Output, path: &Path, file: &TeamFile) -> Result<(), Cli
 }
 
 /// Shows agents and tasks, with what comes after what.
-pub(super) fn show(out: &Output, file: &TeamFile) -> Result<(), CliError> {
+pub(super) fn show(out: &Output, file: &TeamFile, book: &Book) -> Result<(), CliError> {
     if out.json {
         return out.json(&json!({
             "team": file.team,
             "params": file.params.iter().map(|param| (&param.name, &param.value)).collect::<std::collections::BTreeMap<_, _>>(),
-            "agents": file.agents.iter().map(agent_json).collect::<Vec<_>>(),
+            "agents": agents_json(file, book)?,
             "tasks": file.tasks,
             "summary": file.summary,
         }));
@@ -41,7 +42,7 @@ pub(super) fn show(out: &Output, file: &TeamFile) -> Result<(), CliError> {
         out.line(format!("  {} = {value}", param.name))?;
     }
     out.heading("Agents")?;
-    agents(out, &file.agents)?;
+    agents(out, file, book)?;
     out.heading("Tasks")?;
     tasks(out, file)?;
     if !file.schedules.is_empty() {
@@ -55,12 +56,12 @@ pub(super) fn show(out: &Output, file: &TeamFile) -> Result<(), CliError> {
     Ok(())
 }
 
-fn agents(out: &Output, agents: &[AgentEntry]) -> Result<(), CliError> {
+fn agents(out: &Output, file: &TeamFile, book: &Book) -> Result<(), CliError> {
     let mut grid = Grid::new(
         ["AGENT", "ROLE", "SLOTS", "QUEUES", "RUNS", "WHERE"],
         "no agents",
     );
-    for agent in agents {
+    for agent in &file.agents {
         let queues: Vec<&str> = agent.spec.queues.iter().map(|name| name.as_str()).collect();
         let place = match (&agent.repository, agent.worktree) {
             (Some(repository), true) => format!("a worktree of {}", repository.display()),
@@ -71,7 +72,7 @@ fn agents(out: &Output, agents: &[AgentEntry]) -> Result<(), CliError> {
             agent.spec.role.to_string().into(),
             number(agent.spec.slots),
             queues.join(", ").into(),
-            crate::text::short(&program(&agent.program), 50).into(),
+            crate::text::short(&program(agent, file, book)?, 50).into(),
             crate::text::short(&place, 60).into(),
         ]);
     }
@@ -115,28 +116,26 @@ fn after(task: &TaskSpec) -> String {
     names.join(", ")
 }
 
-fn program(program: &Program) -> String {
-    match program {
+fn program(agent: &AgentEntry, file: &TeamFile, book: &Book) -> Result<String, CliError> {
+    Ok(match &agent.program {
         Program::Shell(text) => text.clone(),
         Program::Argv(words) => words.join(" "),
-        Program::Preset { name, .. } => format!("preset {name}"),
-    }
+        program @ Program::Preset { .. } => book.command_line(program, &file.presets)?.join(" "),
+    })
 }
 
-fn agent_json(agent: &AgentEntry) -> Value {
-    let runs = match &agent.program {
-        Program::Shell(text) => json!({ "shell": text }),
-        Program::Argv(words) => json!({ "command": words }),
-        Program::Preset { name, options } => json!({ "preset": name, "options": options }),
+fn agents_json(file: &TeamFile, book: &Book) -> Result<Vec<Value>, CliError> {
+    let agent = |agent: &AgentEntry| {
+        // Values of variables may be secrets; their names tell enough.
+        Ok(json!({
+            "name": agent.name,
+            "spec": agent.spec,
+            "command": book.command_line(&agent.program, &file.presets)?,
+            "worktree": agent.worktree,
+            "repository": agent.repository,
+            "workdir": agent.workdir,
+            "env": agent.env.keys().collect::<Vec<_>>(),
+        }))
     };
-    // Values of variables may be secrets; their names tell enough.
-    json!({
-        "name": agent.name,
-        "spec": agent.spec,
-        "runs": runs,
-        "worktree": agent.worktree,
-        "repository": agent.repository,
-        "workdir": agent.workdir,
-        "env": agent.env.keys().collect::<Vec<_>>(),
-    })
+    file.agents.iter().map(agent).collect()
 }

@@ -109,7 +109,11 @@ fn head(out: &Output, detail: &TaskDetail) -> Result<(), CliError> {
     );
     facts.add(
         "tries",
-        format!("{} (claimed {} times)", attempts(task), task.epoch),
+        format!(
+            "{} (claimed {})",
+            attempts(task),
+            crate::text::count(task.epoch.0, "time")
+        ),
     );
     if let Some(lease) = &task.lease {
         let until = when::ahead(lease.expires_at, now);
