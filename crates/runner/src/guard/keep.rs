@@ -77,10 +77,14 @@ async fn keep(stdin: Option<&Path>) -> io::Result<()> {
                 Reaped::Child(pid, status) => {
                     if let Some(end) = family.buried(pid, status) {
                         runner.report(&Report::Ended(end)).await;
-                        family.stop(LEFTOVER_GRACE);
                     }
                 }
-                Reaped::NoneYet => break,
+                Reaped::NoneYet => {
+                    if family.leader.is_none() {
+                        family.stop(LEFTOVER_GRACE);
+                    }
+                    break;
+                }
                 Reaped::Childless => {
                     runner.report(&Report::Cleared(0)).await;
                     return Ok(());

@@ -51,6 +51,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             a_blow_to_all,
         ),
         trial("a_guard_that_is_stopped_is_given_up", a_stopped_guard),
+        trial(
+            "a_guard_that_is_asked_to_end_ends_its_command",
+            an_asked_guard,
+        ),
+        trial("processes_that_replace_themselves_are_caught", a_relay),
         trial("an_end_is_reported_as_it_was", ends),
         trial("a_guard_holds_the_lock_of_its_run", the_lock),
     ]);
@@ -247,6 +252,41 @@ async fn a_stopped_guard() {
     assert_eq!((end, how), (None, Gone::GuardKilled));
     gone(&pids).await;
     gone(&[keep]).await;
+}
+
+/// Whoever stops a whole service asks each of its processes.
+async fn an_asked_guard() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut guarded, pids) = started(folder.path(), "clean", Duration::from_millis(300)).await;
+    let keep = parent(pids[0]);
+    let watch = parent(keep);
+    kill(watch, Signal::TERM);
+    kill(watch, Signal::INT);
+    kill(keep, Signal::TERM);
+    let (end, how) = guarded.wait().await;
+    assert_eq!((end, how), (Some(End::Signal(15)), Gone::Orderly));
+    assert_eq!(pids.map(runs), [false; 3]);
+}
+
+/// Each process starts the next, in a session of its own, and ends: none lives
+/// long enough to be waited for, and none heeds SIGTERM.
+async fn a_relay() {
+    let folder = tempfile::tempdir().unwrap();
+    let runner = folder.path().join("relay");
+    let script = "#!/bin/sh\ntrap '' TERM\necho $$ > last\nsetsid \"$0\" &\n";
+    std::fs::write(&runner, script).unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&runner, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let spec = CommandSpec {
+        argv: vec![runner.to_str().unwrap().to_owned()],
+        ..breeder(folder.path(), "", "", Duration::from_secs(5))
+    };
+    let mut guarded = Guarded::start(&run().guard(), &spec).await.unwrap();
+    drop((guarded.stdout.take(), guarded.stderr.take()));
+    let (end, how) = guarded.wait().await;
+    assert_eq!((end, how), (Some(End::Code(0)), Gone::Orderly));
+    // Every guard is gone only once it has no child left; the last one wrote who it was.
+    assert!(!runs(pid_in(&folder.path().join("last")).await));
 }
 
 async fn ends() {
