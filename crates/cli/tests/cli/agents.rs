@@ -246,3 +246,39 @@ fn presets_are_listed_and_ones_own_are_among_them() {
         home.session(&[&["agent", "presets"], &["doctor"]])
     );
 }
+
+#[test]
+fn an_agent_works_under_a_key_of_its_own_and_under_no_others() {
+    let (home, _server) = Home::with_server();
+    let mut ada = agent(&home, &["--", "true"]);
+    ada.signal(rustix::process::Signal::TERM);
+    assert_eq!(ada.ended(), Some(0));
+    let made = home.run(&[
+        "key", "create", "--label", "ada", "--agent", "ada", "--output", "ada.key",
+    ]);
+    assert_eq!(made.code, Some(0), "{}", made.text());
+    let refused = home.run(&[
+        "agent",
+        "run",
+        "--name",
+        "bob",
+        "--token-file",
+        "ada.key",
+        "--",
+        "true",
+    ]);
+    assert_eq!(refused.code, Some(5), "{}", refused.text());
+    let _ada = home.start(&[
+        "agent",
+        "run",
+        "--name",
+        "ada",
+        "--token-file",
+        "ada.key",
+        "--",
+        "echo",
+        "mine",
+    ]);
+    let ran = home.run(&["task", "add", "one", "--wait"]);
+    assert_eq!(ran.stdout, "mine\n", "{}", ran.text());
+}

@@ -112,7 +112,7 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError
     for said in crew::clean_up(&root).await {
         context.out.warn(said);
     }
-    let key = key(&client, &entry, &found).await?;
+    let key = key(&client, &entry, &found, &context.out).await?;
     let outcome = serve(&entry, &client, &team, &key, &root, context, &mut signals).await;
     if let Some(id) = key.made
         && let Err(error) = client.revoke_key(id).await
@@ -196,12 +196,14 @@ fn default_name(program: &Program) -> Result<AgentName, CliError> {
 
 /// A key that is this agent's own. Whoever may make keys gets one made; else
 /// the key that was given is taken for it.
-async fn key(client: &Client, entry: &AgentEntry, found: &Found) -> Result<Key, CliError> {
+async fn key(
+    client: &Client,
+    entry: &AgentEntry,
+    found: &Found,
+    out: &Output,
+) -> Result<Key, CliError> {
     // A key can only be made for an agent that is registered.
-    match client.register_agent(&entry.name, &entry.spec).await {
-        Ok(_) => {}
-        Err(error) => return Err(error.into()),
-    }
+    client.register_agent(&entry.name, &entry.spec).await?;
     let request = CreateKey {
         label: format!("{KEY_LABEL}{}", entry.name),
         role: Some(entry.spec.role),
@@ -213,10 +215,15 @@ async fn key(client: &Client, entry: &AgentEntry, found: &Found) -> Result<Key, 
             made: Some(made.key.id),
             token: Token::new(made.token),
         }),
-        (Err(error), Some(token)) if error.is(Code::Forbidden) => Ok(Key {
-            token: token.clone(),
-            made: None,
-        }),
+        (Err(error), Some(token)) if error.is(Code::Forbidden) => {
+            out.remark(
+                "the given key makes no keys: it is the agent's own, and its commands get it",
+            );
+            Ok(Key {
+                token: token.clone(),
+                made: None,
+            })
+        }
         (Err(error), _) => Err(error.into()),
     }
 }

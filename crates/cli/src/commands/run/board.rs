@@ -56,13 +56,13 @@ pub(super) enum Change {
 pub(super) struct Board {
     rows: Vec<Row>,
     places: HashMap<TaskId, usize>,
+    /// Kept as events come in: a run may have tens of thousands of tasks.
+    tally: Tally,
 }
 
 /// How many tasks stand where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// All of them.
-    pub(super) all: usize,
     /// Those that have ended.
     pub(super) ended: usize,
     /// Those that an agent holds.
@@ -71,17 +71,40 @@ pub(super) struct Tally {
     pub(super) failed: usize,
 }
 
+impl Tally {
+    fn enter(&mut self, state: TaskState) {
+        self.ended += usize::from(state.is_terminal());
+        self.running += usize::from(state.is_leased());
+        self.failed += usize::from(failed(state));
+    }
+
+    fn leave(&mut self, state: TaskState) {
+        self.ended -= usize::from(state.is_terminal());
+        self.running -= usize::from(state.is_leased());
+        self.failed -= usize::from(failed(state));
+    }
+}
+
+fn failed(state: TaskState) -> bool {
+    state.is_terminal() && state != TaskState::Succeeded
+}
+
 impl Board {
     /// A board of tasks as they stood when they were created or found.
     pub(super) fn new(tasks: impl IntoIterator<Item = Row>) -> Self {
         let mut rows: Vec<Row> = tasks.into_iter().collect();
         rows.sort_by_key(|row| row.number);
-        let places = rows
-            .iter()
-            .enumerate()
-            .map(|(i, row)| (row.id, i))
-            .collect();
-        Self { rows, places }
+        let mut tally = Tally::default();
+        let mut places = HashMap::with_capacity(rows.len());
+        for (place, row) in rows.iter().enumerate() {
+            tally.enter(row.state);
+            places.insert(row.id, place);
+        }
+        Self {
+            rows,
+            places,
+            tally,
+        }
     }
 
     /// The tasks, by number.
@@ -98,25 +121,21 @@ impl Board {
 
     /// How many stand where.
     pub(super) fn tally(&self) -> Tally {
-        let count = |wanted: fn(&Row) -> bool| self.rows.iter().filter(|row| wanted(row)).count();
-        Tally {
-            all: self.rows.len(),
-            ended: count(|row| row.state.is_terminal()),
-            running: count(|row| row.state.is_leased()),
-            failed: count(|row| row.state.is_terminal() && row.state != TaskState::Succeeded),
-        }
+        self.tally
     }
 
     /// Whether all have ended.
     pub(super) fn all_ended(&self) -> bool {
-        self.rows.iter().all(|row| row.state.is_terminal())
+        self.tally.ended == self.rows.len()
     }
 
     /// Takes an event in; says what it changed, and of which task.
     pub(super) fn apply(&mut self, event: &Event) -> Option<(&Row, Change)> {
         let place = *self.places.get(&event.fact.task()?)?;
         let row = &mut self.rows[place];
+        self.tally.leave(row.state);
         let change = row.apply(&event.fact, event.at);
+        self.tally.enter(row.state);
         Some((row, change))
     }
 }
@@ -286,7 +305,6 @@ mod tests {
         assert_eq!(
             board.tally(),
             Tally {
-                all: 1,
                 ended: 1,
                 ..Tally::default()
             }
