@@ -44,14 +44,21 @@ use futures_util::future::BoxFuture;
 /// caller after another.
 #[macro_export]
 macro_rules! store_conformance {
+    // The cases as a table of names and functions, for whoever tests the suite itself.
+    (table) => {
+        $crate::store_conformance! { @each [@table] }
+    };
     ($make:path) => {
         $crate::store_conformance! { one_at_a_time $make }
-        $crate::store_conformance! { @cases $make:
+        $crate::store_conformance! { @tests $make:
             nobody_sees_a_work_before_it_commits
         }
     };
     (one_at_a_time $make:path) => {
-        $crate::store_conformance! { @cases $make:
+        $crate::store_conformance! { @each [@tests $make] }
+    };
+    (@each [$($what:tt)*]) => {
+        $crate::store_conformance! { $($what)*:
             // works
             what_a_work_wrote_is_there_when_it_is_answered
             a_refused_work_leaves_nothing
@@ -118,7 +125,7 @@ macro_rules! store_conformance {
             a_team_does_not_change_what_another_one_has
         }
     };
-    (@cases $make:path: $($case:ident)*) => {
+    (@tests $make:path: $($case:ident)*) => {
         $(
             #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
@@ -127,7 +134,16 @@ macro_rules! store_conformance {
             }
         )*
     };
+    (@table: $($case:ident)*) => {
+        [$((
+            stringify!($case),
+            (|store| Box::pin($crate::store::$case(store))) as $crate::store::Case,
+        )),*]
+    };
 }
+
+/// A case of the suite, as an entry of its table.
+pub type Case = for<'s> fn(&'s dyn Store) -> BoxFuture<'s, ()>;
 
 /// Carries out a work that must succeed.
 async fn done<T, F>(store: &dyn Store, work: F) -> (T, Vec<Event>)
