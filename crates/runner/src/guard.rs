@@ -29,11 +29,10 @@ mod keep;
 mod watch;
 pub(crate) mod wire;
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-use rustix::process::Pid;
 
 #[cfg(target_os = "linux")]
 pub(crate) use family::pids;
@@ -165,25 +164,38 @@ impl Interruptions {
 
 /// Kills every descendant with SIGKILL until none is left, and says how many
 /// withstood it for longer than [`KILL_LIMIT`].
-async fn extinguish(leader: Option<Pid>) -> u64 {
+async fn extinguish() -> u64 {
     let deadline = tokio::time::Instant::now() + KILL_LIMIT;
-    let mut leader = leader;
+    let mut struck = HashSet::new();
     loop {
-        loop {
-            match family::reap() {
-                family::Reaped::Child(pid, _) if Some(pid) == leader => leader = None,
-                family::Reaped::Child(..) => {}
-                family::Reaped::NoneYet => break,
-                family::Reaped::Childless => return 0,
-            }
+        if family::reap_all(&mut struck) {
+            return 0;
         }
         if tokio::time::Instant::now() >= deadline {
             return family::alive() as u64;
         }
-        family::signal_all(leader, rustix::process::Signal::KILL);
+        family::signal_all(None, rustix::process::Signal::KILL);
+        // Processes that do nothing but start the next one are gone before a look
+        // at everything finds them. Each becomes a child of this process, though,
+        // and those are seen at once.
+        let mut quiet_looks = 0;
+        while quiet_looks < QUIET_LOOKS && tokio::time::Instant::now() < deadline {
+            if family::strike_children(&mut struck) {
+                quiet_looks = 0;
+            } else {
+                quiet_looks += 1;
+            }
+            if family::reap_all(&mut struck) {
+                return 0;
+            }
+            std::thread::yield_now();
+        }
         tokio::time::sleep(KILL_INTERVAL).await;
     }
 }
+
+/// After so many looks without a new child, nobody replaces himself.
+const QUIET_LOOKS: u32 = 20;
 
 /// A process that withstands SIGKILL this long hangs in the kernel (a dead
 /// network mount); a slot must not wait for it for ever.

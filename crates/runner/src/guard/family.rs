@@ -4,6 +4,8 @@
 //! descendant, however often it forks or changes its session. On systems
 //! without subreapers only the command's process group is reached.
 
+use std::collections::HashSet;
+
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
@@ -45,6 +47,37 @@ pub(crate) fn reap() -> Reaped {
             Err(_) => return Reaped::Childless,
         }
     }
+}
+
+/// Takes the status of every child that ended, and forgets them in `struck`; says
+/// whether none is left.
+pub(crate) fn reap_all(struck: &mut HashSet<i32>) -> bool {
+    loop {
+        match reap() {
+            Reaped::Child(pid, _) => drop(struck.remove(&pid.as_raw_nonzero().get())),
+            Reaped::NoneYet => return false,
+            Reaped::Childless => return true,
+        }
+    }
+}
+
+/// Kills the children of this thread that aren't in `struck` yet; says whether
+/// there were any. A child that isn't reaped keeps its number, so that no other
+/// process can be hit.
+pub(crate) fn strike_children(struck: &mut HashSet<i32>) -> bool {
+    // proc_pid_children(5): much quicker than a look at every process.
+    let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    let mut any = false;
+    for number in children.split_ascii_whitespace() {
+        if let Ok(number) = number.parse()
+            && struck.insert(number)
+            && let Some(pid) = Pid::from_raw(number)
+        {
+            any = true;
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
+    }
+    any
 }
 
 /// Sends a signal to the group of `leader` at once and to every other

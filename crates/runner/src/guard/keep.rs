@@ -112,7 +112,7 @@ async fn keep(stdin: Option<&Path>) -> io::Result<()> {
         let end = last_moments(leader).await;
         runner.report(&Report::Ended(end)).await;
     }
-    let left = extinguish(None).await;
+    let left = extinguish().await;
     runner.report(&Report::Cleared(left)).await;
     Ok(())
 }

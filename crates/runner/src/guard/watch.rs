@@ -36,7 +36,7 @@ async fn watch(label: &OsStr, lock: &OsStr, stdin: &OsStr) -> std::io::Result<Ex
             match family::reap() {
                 Reaped::Child(pid, status) if pid == keep => {
                     let orderly = status.exit_status() == Some(0);
-                    let left = extinguish(None).await;
+                    let left = extinguish().await;
                     let code = if orderly && left == 0 { 0 } else { 1 };
                     return Ok(ExitCode::from(code));
                 }
