@@ -1,8 +1,8 @@
 //! Every statement of the hot path goes by its index, and is planned once.
 
 use collective_core::ports::store::TaskFilter;
-use collective_core::task::TaskState;
-use collective_core::{AgentName, TeamName, Timestamp};
+use collective_core::task::{Lane, TaskState};
+use collective_core::{AgentName, QueueName, TeamName, Timestamp};
 use rusqlite::{Connection, StatementStatus};
 use tempfile::TempDir;
 
@@ -127,8 +127,9 @@ fn each_listing_goes_by_the_index_of_its_filter() {
         ..TaskFilter::default()
     };
     let rows = "SEARCH tasks USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
-    let aside = "SEARCH tasks USING INDEX tasks_aside (team=? AND state=? AND rowid>? AND rowid<?)";
-    for (filter, first_steps) in [
+    let aside = "SEARCH tasks USING COVERING INDEX tasks_aside (team=? AND state=? AND rowid>? AND rowid<?)";
+    let lane = Some(Lane::Queue(QueueName::default_queue()));
+    for (filter, picking) in [
         (TaskFilter::default(), vec![rows]),
         (states(&[TaskState::Succeeded]), vec![rows]),
         (
@@ -138,7 +139,14 @@ fn each_listing_goes_by_the_index_of_its_filter() {
         (states(&[TaskState::Blocked]), vec![aside]),
         (
             states(&[TaskState::Queued]),
-            vec!["SEARCH tasks USING INDEX tasks_queued (team=?)"],
+            vec!["SEARCH tasks USING COVERING INDEX tasks_queued (team=?)"],
+        ),
+        (
+            TaskFilter {
+                lane,
+                ..states(&[TaskState::Queued])
+            },
+            vec!["SEARCH tasks USING COVERING INDEX tasks_queued (team=? AND lane=?)"],
         ),
         (
             states(&[TaskState::Running]),
@@ -150,7 +158,7 @@ fn each_listing_goes_by_the_index_of_its_filter() {
                 ..TaskFilter::default()
             },
             vec![
-                "SEARCH tasks USING INDEX tasks_leased \
+                "SEARCH tasks USING COVERING INDEX tasks_leased \
                  (team=? AND lease_agent=? AND rowid>? AND rowid<?)",
             ],
         ),
@@ -165,12 +173,20 @@ fn each_listing_goes_by_the_index_of_its_filter() {
             ],
         ),
     ] {
-        let statements = listing::statements(&filter);
-        let found: Vec<String> = statements
+        let found: Vec<String> = listing::statements(&filter)
             .iter()
-            .map(|statement| plan(&connection, statement).swap_remove(0))
+            .map(|statement| {
+                let mut steps = plan(&connection, statement);
+                assert!(steps[0].starts_with("CO-ROUTINE"), "{steps:?}");
+                let read = steps.split_off(steps.len() - 2);
+                for (table, step) in ["tasks", "task_specs"].iter().zip(read) {
+                    let by_row = format!("SEARCH {table} USING INTEGER PRIMARY KEY (rowid=?)");
+                    assert_eq!(step, by_row, "{statement}");
+                }
+                steps.swap_remove(1)
+            })
             .collect();
-        assert_eq!(found, first_steps, "{filter:?}");
+        assert_eq!(found, picking, "{filter:?}");
     }
 }
 
