@@ -4,8 +4,8 @@
 use collective_core::TeamName;
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// Bits of a row that are the number in the team: 17 billion thousand, which
-/// is nine years at 60,000 events a second.
+/// Bits of a row that are the number in the team: enough for nine years at
+/// 60,000 events a second.
 const NUMBER_BITS: u32 = 44;
 /// The end of a team's numbers. It is never given, and neither is 0, so that
 /// the ends of a range stand for nothing.
