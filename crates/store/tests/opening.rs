@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use collective_core::ports::store::write;
 use collective_core::ports::{Failed, Store, StoreError};
@@ -91,6 +93,24 @@ async fn a_second_store_on_the_folder_is_refused_and_told_who_holds_it() {
     drop(second);
     let third = open(folder.path()).expect("a dropped store has let go");
     assert_eq!(teams(&third).await, ["red"]);
+}
+
+/// A process inherits every open file until it runs its own program.
+#[tokio::test]
+async fn processes_that_are_started_meanwhile_keep_no_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let started = Command::new("true").status();
+                assert!(started.expect("a process").success());
+            }
+        });
+        let refused = (0..200).find_map(|_| open(folder.path()).err());
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(refused, None);
+    });
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ const MAX_HOLDER_LEN: u64 = 32;
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -56,7 +56,7 @@ impl Folder {
         }
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -70,6 +70,16 @@ impl Folder {
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Drop for Folder {
+    /// Closing the file wouldn't do: a process that was just started has a copy
+    /// of it until it runs its own program, and the lock would last as long.
+    fn drop(&mut self) {
+        if let Err(error) = rustix::fs::flock(&self.lock, FlockOperation::Unlock) {
+            tracing::warn!(%error, "the data folder's lock ends with this process");
+        }
     }
 }
 
