@@ -51,7 +51,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if !built.success() {
         return Ok(cargo::exit_code(built));
     }
-    let program = cargo::target_directory()?.join("release/collective-bench");
+    let program = cargo::folders()?.target.join("release/collective-bench");
     let ended = Command::new(&program)
         .args(&options.arguments)
         .status()

@@ -48,8 +48,16 @@ pub(crate) fn has(tool: &str) -> bool {
         .is_ok_and(|answer| answer.status.success())
 }
 
-/// Where cargo puts what it builds, whatever set it.
-pub(crate) fn target_directory() -> Result<PathBuf> {
+/// Two folders that cargo knows.
+pub(crate) struct Folders {
+    /// The root of the workspace.
+    pub(crate) workspace: PathBuf,
+    /// Where cargo puts what it builds, whatever set it.
+    pub(crate) target: PathBuf,
+}
+
+/// Asks cargo for its folders.
+pub(crate) fn folders() -> Result<Folders> {
     let answer = command()
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .output()
@@ -57,14 +65,20 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
     ensure!(
         answer.status.success(),
         "cargo metadata: {}",
-        answer.stderr.escape_ascii()
+        String::from_utf8_lossy(&answer.stderr).trim()
     );
     let metadata: Value =
         serde_json::from_slice(&answer.stdout).context("cannot read cargo metadata")?;
-    let folder = metadata["target_directory"]
-        .as_str()
-        .context("cargo metadata names no target_directory")?;
-    Ok(PathBuf::from(folder))
+    let folder = |name: &str| {
+        metadata[name]
+            .as_str()
+            .map(PathBuf::from)
+            .with_context(|| format!("cargo metadata names no {name}"))
+    };
+    Ok(Folders {
+        workspace: folder("workspace_root")?,
+        target: folder("target_directory")?,
+    })
 }
 
 /// The exit code that repeats how a child ended; a signal counts as 1.

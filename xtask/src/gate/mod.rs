@@ -20,6 +20,9 @@ use self::count::Counts;
 use self::plan::{Action, Invocation, Report, Step, Tools};
 use crate::cargo;
 
+/// Where nextest leaves its report: in the workspace, wherever cargo builds.
+const JUNIT: &str = "target/nextest/default/junit.xml";
+
 /// How much of the gate to run.
 #[derive(Args)]
 pub(crate) struct Options {
@@ -138,7 +141,7 @@ fn start(invocation: Invocation) -> Result<ExitStatus> {
 
 /// nextest talks to the person; its JUnit report says how many passed.
 fn test_with_junit(invocation: Invocation) -> Result<(ExitStatus, Counts)> {
-    let report = cargo::target_directory()?.join("nextest/default/junit.xml");
+    let report = cargo::folders()?.workspace.join(JUNIT);
     // A report of an earlier run must not count for this one.
     if report.exists() {
         std::fs::remove_file(&report)
