@@ -5,6 +5,7 @@
 //! hours, their ratios less so. Nothing here is a test, and nothing here is
 //! part of the product.
 
+mod interrupt;
 mod machine;
 mod peers;
 mod process;
@@ -16,8 +17,9 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::machine::Machine;
 use crate::report::Report;
@@ -65,16 +67,35 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<Report> {
+    let runtime = Runtime::new().context("cannot start the load driver")?;
+    interrupt::listen(&runtime)?;
     let mut report = Report::new(Machine::look(&env::temp_dir())?);
     match &arguments.subject {
         Subject::All(all) => {
-            server::measure(&all.server, &mut report)?;
+            server::measure(&all.server, &runtime, &mut report)?;
             peers::measure(&all.peers, &mut report)?;
         }
-        Subject::Server(options) => server::measure(options, &mut report)?,
+        Subject::Server(options) => server::measure(options, &runtime, &mut report)?,
         Subject::Peers(options) => peers::measure(options, &mut report)?,
     }
     ratios::add(&mut report);
     report.publish(arguments.json.as_deref())?;
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_subject_can_be_asked_for() {
+        for line in [
+            "all",
+            "server --part limit",
+            "peers --peer-tasks 100 --only celery",
+        ] {
+            let words = ["bench"].into_iter().chain(line.split(' '));
+            Arguments::try_parse_from(words).unwrap();
+        }
+    }
 }

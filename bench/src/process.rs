@@ -13,8 +13,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use crate::interrupt;
+
 /// How often a condition is looked at while waiting for it.
-const POLL: Duration = Duration::from_millis(10);
+const POLL: Duration = Duration::from_millis(2);
+/// How often a wait for a program's end looks whether the run was called off.
+const LOOK: Duration = Duration::from_millis(100);
 /// How long a program may take to end by itself before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 /// How much of a program's output an error repeats.
@@ -72,6 +76,7 @@ impl Process {
     ) -> Result<()> {
         let deadline = Instant::now() + limit;
         loop {
+            interrupt::check()?;
             if condition(self) {
                 return Ok(());
             }
@@ -92,8 +97,14 @@ impl Process {
     /// Waits for a program that ends by itself, and gives what it said.
     pub(crate) fn finish(mut self, limit: Duration) -> Result<String> {
         let deadline = Instant::now() + limit;
-        let Some(status) = self.wait_for_end(deadline)? else {
-            bail!("{} is not done after {limit:?}: {}", self.name, self.tail());
+        let status = loop {
+            interrupt::check()?;
+            if let Some(status) = self.wait_for_end(Instant::now() + LOOK)? {
+                break status;
+            }
+            if Instant::now() > deadline {
+                bail!("{} is not done after {limit:?}: {}", self.name, self.tail());
+            }
         };
         if !status.success() {
             bail!("{} failed, {status}: {}", self.name, self.tail());

@@ -22,6 +22,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use crate::interrupt;
 use crate::process;
 use crate::report::{Figure, Report};
 
@@ -37,8 +38,8 @@ const RUN_LIMIT: Duration = Duration::from_secs(300);
 #[derive(Args)]
 pub(crate) struct Options {
     /// No-op tasks in each run of a peer
-    #[arg(long = "peer-tasks", value_name = "TASKS", default_value_t = 20_000)]
-    tasks: u64,
+    #[arg(long, value_name = "TASKS", default_value_t = 20_000)]
+    peer_tasks: u64,
     /// Measure only this peer
     #[arg(long)]
     only: Option<Peer>,
@@ -102,7 +103,7 @@ impl Span {
 /// the other from being measured.
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let bench = Bench {
-        tasks: options.tasks,
+        tasks: options.peer_tasks,
         install: options.install,
         scratch: scratch_folder()?,
         cache: cache_folder()?,
@@ -111,6 +112,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
         if options.only.is_some_and(|only| only != peer) {
             continue;
         }
+        interrupt::check()?;
         eprintln!("measuring {}", peer.name());
         report.take(peer.name(), peer.measure(&bench));
     }

@@ -28,7 +28,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
     let leader = server.client()?;
     let mut figures = Vec::new();
     let mut medians = Vec::new();
-    bench.runtime.block_on(async {
+    bench.block_on(async {
         let agent = Agent::register(&leader, "worker", 0, BATCH as u32).await?;
         let mut queued = 0;
         let mut size = FIRST;

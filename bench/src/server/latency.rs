@@ -25,7 +25,7 @@ const TARGET: Target = Target::AtMost(10.0);
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
     let server = Server::start(bench, "latency")?;
     let leader = server.client()?;
-    let times = bench.runtime.block_on(async {
+    let times = bench.block_on(async {
         let agent = Agent::register(&leader, "worker", 0, 1).await?;
         let mut times = histogram()?;
         for number in 0..WARM_UP + SAMPLES {

@@ -9,6 +9,7 @@ mod resources;
 mod team;
 mod throughput;
 
+use std::future::Future;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -16,6 +17,7 @@ use clap::Args;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::interrupt;
 use crate::report::{Figure, Report};
 
 /// The subject of the server's figures.
@@ -88,11 +90,18 @@ struct Bench<'a> {
     server: PathBuf,
     /// Removed when the run ends.
     scratch: TempDir,
-    runtime: Runtime,
+    runtime: &'a Runtime,
+}
+
+impl Bench<'_> {
+    /// Runs a load to its end, unless the run is called off.
+    fn block_on<T>(&self, load: impl Future<Output = Result<T>>) -> Result<T> {
+        self.runtime.block_on(interrupt::or(load))
+    }
 }
 
 /// Measures the parts one after the other, each on a server of its own.
-pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
+pub(crate) fn measure(options: &Options, runtime: &Runtime, report: &mut Report) -> Result<()> {
     let bench = Bench {
         options,
         server: binary::find(options.server.as_deref())?,
@@ -100,12 +109,13 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
             .prefix("collective-bench-")
             .tempdir()
             .context("cannot create a temporary folder")?,
-        runtime: Runtime::new().context("cannot start the load driver")?,
+        runtime,
     };
     for part in Part::ALL {
         if !options.parts.is_empty() && !options.parts.contains(&part) {
             continue;
         }
+        interrupt::check()?;
         eprintln!("measuring {NAME}: {}", part.name());
         report.take(&format!("{NAME}: {}", part.name()), run(part, &bench));
     }

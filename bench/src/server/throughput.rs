@@ -84,7 +84,7 @@ impl Run {
         let folder = format!("throughput-{agents}-{slots}-{sync}");
         let server = Server::start_with(bench, &folder, &["--sync", sync])?;
         let leader = server.client()?;
-        bench.runtime.block_on(async {
+        bench.block_on(async {
             let mut team = Vec::with_capacity(agents);
             for number in 0..agents {
                 team.push(Agent::register(&leader, "worker", number, slots).await?);
