@@ -14,6 +14,8 @@ use crate::process::{self, Process};
 use crate::report::Figure;
 
 pub(super) const NAME: &str = "graphile-worker";
+/// How its way with batches is called.
+pub(super) const BATCHED: &str = "batched";
 /// Jobs in one call of `add_jobs`, as in our own benchmark.
 const BATCH: &str = "64";
 /// Jobs at once in the worker: what its page on performance uses.
@@ -36,7 +38,7 @@ impl Mode {
     fn name(self) -> &'static str {
         match self {
             Self::Defaults => "defaults",
-            Self::Batched => "batched",
+            Self::Batched => BATCHED,
         }
     }
 }

@@ -26,8 +26,8 @@ use crate::interrupt;
 use crate::process;
 use crate::report::{Figure, Report};
 
-/// The peers, by the subject of their figures.
-pub(crate) const NAMES: [&str; 2] = [graphile::NAME, celery::NAME];
+/// How the subject of a peer ends that fetches and reports in batches.
+pub(crate) const BATCHED: &str = graphile::BATCHED;
 /// The figure of each that is compared.
 pub(crate) const WHOLE: &str = "created to completed";
 
@@ -36,6 +36,7 @@ const RUN_LIMIT: Duration = Duration::from_secs(300);
 
 /// What to measure.
 #[derive(Args)]
+#[group(id = "peer_options")]
 pub(crate) struct Options {
     /// No-op tasks in each run of a peer
     #[arg(long, value_name = "TASKS", default_value_t = 20_000)]

@@ -34,6 +34,7 @@ const BATCH: usize = 64;
 
 /// What to measure of the server.
 #[derive(Args)]
+#[group(id = "server_options")]
 pub(crate) struct Options {
     /// The server's binary; the one built beside this program if not given
     #[arg(long, value_name = "FILE")]

@@ -18,6 +18,9 @@ use futures_util::future::try_join_all;
 
 /// Requests that the leader has in flight at once.
 const LEADER_REQUESTS: u64 = 4;
+/// Requests that an agent has in flight at once: it takes its next batch while
+/// it reports the last one, as a runner with many slots does.
+const AGENT_REQUESTS: u32 = 2;
 /// How long one claim waits for tasks: short, so that a run ends soon.
 const CLAIM_WAIT: Span = Span::from_millis(500);
 /// A run in which nothing is completed for so long has hung.
@@ -27,7 +30,8 @@ const STALLED_AFTER: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(super) struct Agent {
     pub(super) name: AgentName,
-    pub(super) slots: u32,
+    /// Tasks that one request claims or completes.
+    pub(super) batch: u32,
     pub(super) client: Client,
 }
 
@@ -37,7 +41,7 @@ impl Agent {
         admin: &Client,
         word: &str,
         number: usize,
-        slots: u32,
+        batch: u32,
     ) -> Result<Self> {
         let name: AgentName = format!("{word}-{number}")
             .parse()
@@ -54,7 +58,7 @@ impl Agent {
             .context("cannot create a key")?;
         let client = admin.with_token(Token::new(&key.token));
         let spec = AgentSpec {
-            slots,
+            slots: batch * AGENT_REQUESTS,
             ..AgentSpec::default()
         };
         client
@@ -63,16 +67,16 @@ impl Agent {
             .context("cannot register an agent")?;
         Ok(Self {
             name,
-            slots,
+            batch,
             client,
         })
     }
 
-    /// As many tasks as it has slots, or none after a wait.
+    /// A batch of tasks, or none after a wait.
     pub(super) async fn claim(&self, wait: Span) -> Result<Vec<Claim>> {
         let request = ClaimRequest {
             agent: self.name.clone(),
-            max: self.slots,
+            max: self.batch,
             lease: DEFAULT_LEASE,
             wait,
         };
@@ -198,7 +202,7 @@ pub(super) async fn run(
     });
     let workers: Vec<_> = agents
         .iter()
-        .cloned()
+        .flat_map(|agent| (0..AGENT_REQUESTS).map(|_| agent.clone()))
         .map(|agent| {
             let run = Arc::clone(&run);
             tokio::spawn(async move { agent.work(&run).await })

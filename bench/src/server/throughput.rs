@@ -27,17 +27,17 @@ const USUAL: usize = 8;
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
     let tasks = bench.options.tasks;
     let mut figures = Vec::new();
-    for (slots, tasks) in [(BATCH as u32, tasks), (1, tasks / FEWER)] {
+    for (batch, tasks) in [(BATCH as u32, tasks), (1, tasks / FEWER)] {
         for agents in AGENTS {
             let run = Run {
                 agents,
-                slots,
+                batch,
                 tasks,
                 sync: FULL,
             };
             let measured = run.measure(bench)?;
             let rate = measured.rate(&run);
-            figures.push(if slots == 1 {
+            figures.push(if batch == 1 {
                 rate
             } else {
                 rate.with_target(TARGET)
@@ -49,7 +49,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
     }
     let run = Run {
         agents: USUAL,
-        slots: BATCH as u32,
+        batch: BATCH as u32,
         tasks,
         sync: NORMAL,
     };
@@ -60,8 +60,8 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
 /// One run on a new server.
 struct Run {
     agents: usize,
-    /// Tasks that each agent claims and completes at once.
-    slots: u32,
+    /// Tasks that each agent claims and completes with one request.
+    batch: u32,
     tasks: u64,
     sync: &'static str,
 }
@@ -77,17 +77,17 @@ impl Run {
     fn measure(&self, bench: &Bench<'_>) -> Result<Measured> {
         let Self {
             agents,
-            slots,
+            batch,
             tasks,
             sync,
         } = *self;
-        let folder = format!("throughput-{agents}-{slots}-{sync}");
+        let folder = format!("throughput-{agents}-{batch}-{sync}");
         let server = Server::start_with(bench, &folder, &["--sync", sync])?;
         let leader = server.client()?;
         bench.block_on(async {
             let mut team = Vec::with_capacity(agents);
             for number in 0..agents {
-                team.push(Agent::register(&leader, "worker", number, slots).await?);
+                team.push(Agent::register(&leader, "worker", number, batch).await?);
             }
             let (server_cpu, driver_cpu) = (server.cpu_time()?, cpu_time("self")?);
             let wall = team::run(&leader, &team, tasks, BATCH).await?;
@@ -102,7 +102,7 @@ impl Run {
     /// A run that isn't durable has a name that no ratio is taken of.
     fn what(&self) -> String {
         let plural = if self.agents == 1 { "" } else { "s" };
-        let how = match (self.slots, self.sync) {
+        let how = match (self.batch, self.sync) {
             (_, NORMAL) => "not waiting for the disk, batches of 64".to_owned(),
             (1, _) => "created to completed, one by one".to_owned(),
             _ => BATCHED.to_owned(),

@@ -120,7 +120,9 @@ async fn denied(hub: &Hub, who: &Principal, rejection: Rejection) -> Rejection {
             what: rejection.message().to_owned(),
         });
         if let Err(error) = hub
-            .write(move |tx| Box::pin(async move { ledger.commit(tx).await }))
+            .write(&who.team, move |tx| {
+                Box::pin(async move { ledger.commit(tx).await })
+            })
             .await
         {
             tracing::warn!(%error, "a denial could not be written to the log");
@@ -151,7 +153,7 @@ pub async fn put_team(hub: &Hub, who: &Principal, team: &TeamName) -> Result<boo
 
 pub(crate) async fn create_team(hub: &Hub, team: &TeamName) -> Result<bool, Rejection> {
     let (name, now) = (team.clone(), hub.now());
-    hub.write(move |tx| {
+    hub.write(team, move |tx| {
         Box::pin(async move {
             let new = tx.insert_team(&name, now).await?;
             if new {

@@ -36,7 +36,7 @@ pub async fn register(
     let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
     let key = name.clone();
     let agent = hub
-        .write(move |tx| {
+        .write(&who.team, move |tx| {
             Box::pin(async move {
                 let mut ledger = Ledger::new(team.clone(), actor, now);
                 let known = tx.agent(&team, &key).await?;
@@ -156,7 +156,7 @@ pub async fn drain(
     let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
     let key = name.clone();
     let agent = hub
-        .write(move |tx| {
+        .write(&who.team, move |tx| {
             Box::pin(async move {
                 let mut agent = tx
                     .agent(&team, &key)
@@ -184,7 +184,7 @@ pub async fn remove(hub: &Hub, who: &Principal, name: &AgentName) -> Result<(), 
     require(hub, who, Permission::Read).await?;
     require_agent(hub, who, name).await?;
     let (team, actor, now, key) = (who.team.clone(), who.to_string(), hub.now(), name.clone());
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             if tx.agent(&team, &key).await?.is_none() {
                 return Err(Rejection::not_found("agent", &key).into());

@@ -119,16 +119,33 @@ impl Hub {
         self.0.ports.store.reader().await.map_err(Rejection::from)
     }
 
-    /// Commits work and tells whoever waits for what it did. Both happen even
-    /// if the caller goes away meanwhile: its connection may break after the commit.
-    pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, Rejection>
+    /// Commits work on one team and tells whoever waits for what it did. Both happen
+    /// even if the caller goes away meanwhile: its connection may break after the commit.
+    pub(crate) async fn write<T, F>(&self, team: &TeamName, work: F) -> Result<T, Rejection>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut dyn Tx) -> BoxFuture<'t, Result<T, Failed>> + Send + 'static,
+    {
+        self.carry_out(Some(team.clone()), work).await
+    }
+
+    /// The same for work that belongs to no team.
+    pub(crate) async fn write_across_teams<T, F>(&self, work: F) -> Result<T, Rejection>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut dyn Tx) -> BoxFuture<'t, Result<T, Failed>> + Send + 'static,
+    {
+        self.carry_out(None, work).await
+    }
+
+    async fn carry_out<T, F>(&self, team: Option<TeamName>, work: F) -> Result<T, Rejection>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut dyn Tx) -> BoxFuture<'t, Result<T, Failed>> + Send + 'static,
     {
         let hub = self.clone();
         let carried_out = async move {
-            let (value, events) = store::write(hub.store(), work)
+            let (value, events) = store::write(hub.store(), team.as_ref(), work)
                 .await
                 .map_err(Rejection::from)?;
             hub.announce(&events).await;

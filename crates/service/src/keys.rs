@@ -66,7 +66,7 @@ pub async fn create(
         revoked_at: None,
     };
     let (stored, actor) = (key.clone(), who.to_string());
-    hub.write(move |tx| {
+    hub.write(&key.team, move |tx| {
         Box::pin(async move {
             let live = tx
                 .keys(&stored.team)
@@ -108,7 +108,7 @@ pub async fn list(hub: &Hub, who: &Principal) -> Result<Vec<ApiKey>, Rejection> 
 pub async fn revoke(hub: &Hub, who: &Principal, id: KeyId) -> Result<(), Rejection> {
     require(hub, who, Permission::Administer).await?;
     let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             let found = tx.key(id).await?.filter(|key| key.team == team);
             let mut key = found.ok_or_else(|| Rejection::not_found("key", id))?;

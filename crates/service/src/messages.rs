@@ -47,7 +47,7 @@ pub async fn send(
         sent_at: now,
     };
     let (team, actor) = (who.team.clone(), who.to_string());
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             if let Some(memory) = &memory
                 && let Some(answer) = memory.recall(tx, &team, now).await?
@@ -259,7 +259,7 @@ async fn mark(
         agent.clone(),
         messages.to_vec(),
     );
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             let mut ledger = Ledger::new(team.clone(), actor, now);
             let mut receipts = Vec::with_capacity(messages.len());

@@ -44,7 +44,7 @@ pub async fn ask(
     let now = hub.now();
     let question_id = QuestionId(hub.entropy().id(now));
     let who = who.clone();
-    hub.write(move |tx| {
+    hub.write(&who.team.clone(), move |tx| {
         Box::pin(async move {
             let mut task = tasks::lock(tx, &who.team, id).await?;
             let agent = task.check_lease(request.token)?.agent.clone();
@@ -82,7 +82,7 @@ pub async fn answer(
 ) -> Result<Question, Rejection> {
     require(hub, who, Permission::AnswerQuestions).await?;
     let (who, now) = (who.clone(), hub.now());
-    hub.write(move |tx| {
+    hub.write(&who.team.clone(), move |tx| {
         Box::pin(async move {
             let by = who.to_string();
             let found = tx

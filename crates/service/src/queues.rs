@@ -37,7 +37,7 @@ async fn change(
 ) -> Result<QueueView, Rejection> {
     require(hub, who, Permission::ManageQueues).await?;
     let (team, actor, now, key) = (who.team.clone(), who.to_string(), hub.now(), name.clone());
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             let mut ledger = Ledger::new(team.clone(), actor, now);
             let mut queue = match (tx.queue(&team, &key).await?, paused) {

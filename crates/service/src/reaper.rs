@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
+use crate::ledger::{Ledger, SERVER};
+use crate::{Hub, schedules};
 use collective_core::event::Fact;
 use collective_core::limits::IDEMPOTENCY_TTL;
 use collective_core::{Rejection, Span, TaskId, TeamName, Timestamp};
-
-use crate::ledger::{Ledger, SERVER};
-use crate::{Hub, schedules};
 
 /// How many due things one commit takes.
 const BATCH: usize = 500;
@@ -94,13 +93,13 @@ pub async fn round(hub: &Hub) -> Result<Round, Rejection> {
     }
     for (team, id) in due_schedules {
         let task_id = TaskId(hub.entropy().id(now));
-        hub.write(move |tx| {
+        hub.write(&team.clone(), move |tx| {
             Box::pin(async move { schedules::fire(tx, &team, id, task_id, now).await })
         })
         .await?;
     }
     for (team, id) in reservations {
-        hub.write(move |tx| {
+        hub.write(&team.clone(), move |tx| {
             Box::pin(async move {
                 let Some(held) = tx.reservation(&team, id).await? else {
                     return Ok(());
@@ -128,7 +127,7 @@ async fn tick(
     now: Timestamp,
 ) -> Result<(), Rejection> {
     let hub_of_work = hub.clone();
-    hub.write(move |tx| {
+    hub.write(&team.clone(), move |tx| {
         Box::pin(async move {
             let mut ledger = Ledger::new(team.clone(), SERVER.to_owned(), now);
             for mut task in tx.lock_tasks(&team, &ids).await? {
@@ -144,6 +143,8 @@ async fn tick(
 }
 
 async fn sweep(hub: &Hub, now: Timestamp) -> Result<u64, Rejection> {
-    hub.write(move |tx| Box::pin(async move { Ok(tx.forget(now - IDEMPOTENCY_TTL).await?) }))
-        .await
+    hub.write_across_teams(move |tx| {
+        Box::pin(async move { Ok(tx.forget(now - IDEMPOTENCY_TTL).await?) })
+    })
+    .await
 }

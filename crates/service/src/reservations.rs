@@ -35,7 +35,7 @@ pub async fn reserve(
     let now = hub.now();
     let id = ReservationId(hub.entropy().id(now));
     let (team, actor) = (who.team.clone(), who.to_string());
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             if tx.agent(&team, &request.agent).await?.is_none() {
                 return Err(Rejection::not_found("agent", &request.agent)
@@ -134,7 +134,7 @@ pub async fn release(hub: &Hub, who: &Principal, id: ReservationId) -> Result<()
         .ok_or_else(|| Rejection::not_found("reservation", id))?;
     require_agent(hub, who, &held.agent).await?;
     let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             if tx.reservation(&team, id).await?.is_none() {
                 return Ok(());

@@ -67,7 +67,7 @@ pub async fn create(
         created_at: now,
     };
     let (team, actor) = (who.team.clone(), who.to_string());
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             if let Some(memory) = &memory
                 && let Some(answer) = memory.recall(tx, &team, now).await?
@@ -127,7 +127,7 @@ pub async fn set_paused(
 ) -> Result<Schedule, Rejection> {
     require(hub, who, Permission::ManageSchedules).await?;
     let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             let mut found = tx
                 .schedule(&team, id)
@@ -151,7 +151,7 @@ pub async fn set_paused(
 pub async fn remove(hub: &Hub, who: &Principal, id: ScheduleId) -> Result<(), Rejection> {
     require(hub, who, Permission::ManageSchedules).await?;
     let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             let found = tx
                 .schedule(&team, id)

@@ -189,7 +189,7 @@ fn result() -> TaskResult {
 }
 
 async fn found(store: &SqliteStore) -> Result<TeamName, Failed> {
-    let work = write(store, |tx| {
+    let work = write(store, None, |tx| {
         Box::pin(async move {
             let team = TeamName::default_team();
             tx.insert_team(&team, now()).await?;
@@ -206,7 +206,7 @@ async fn create(
     count: usize,
 ) -> Result<(), Failed> {
     let (team, random) = (team.clone(), Arc::clone(random));
-    let work = write(store, move |tx| {
+    let work = write(store, None, move |tx| {
         Box::pin(async move {
             let now = now();
             let (mut tasks, facts): (Vec<_>, Vec<_>) = (0..count)
@@ -231,7 +231,7 @@ async fn claim(
     random: &Arc<Random>,
 ) -> Result<Vec<(TaskId, LeaseToken)>, Failed> {
     let (team, random) = (team.clone(), Arc::clone(random));
-    let work = write(store, move |tx| {
+    let work = write(store, None, move |tx| {
         Box::pin(async move {
             let now = now();
             let agent = AgentName::new("ada")?;
@@ -259,7 +259,7 @@ async fn complete(
     held: Vec<(TaskId, LeaseToken)>,
 ) -> Result<(), Failed> {
     let team = team.clone();
-    let work = write(store, move |tx| {
+    let work = write(store, None, move |tx| {
         Box::pin(async move {
             let now = now();
             let ids: Vec<TaskId> = held.iter().map(|(id, _)| *id).collect();

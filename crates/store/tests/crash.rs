@@ -39,7 +39,7 @@ fn the_process_that_is_killed() {
         let store = store.expect("the store opens over what was left");
         let team = TeamName::default_team();
         let of = team.clone();
-        write(&store, move |tx| {
+        write(&store, None, move |tx| {
             Box::pin(async move { Ok(tx.insert_team(&of, Timestamp::from_micros(0)).await?) })
         })
         .await
@@ -62,7 +62,7 @@ fn the_process_that_is_killed() {
 /// One event and one task, which belong together.
 async fn add(store: &SqliteStore, team: &TeamName, id: Uuid) -> Result<u64, Failed> {
     let team = team.clone();
-    let adding = write(store, move |tx| {
+    let adding = write(store, None, move |tx| {
         Box::pin(async move {
             let now = Timestamp::from_micros(1);
             let spec = TaskSpec::new("survives");

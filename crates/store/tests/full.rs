@@ -22,7 +22,7 @@ fn at(n: u64) -> Timestamp {
 }
 
 async fn found(store: &SqliteStore) -> TeamName {
-    let founding = write(store, |tx| {
+    let founding = write(store, None, |tx| {
         Box::pin(async move {
             let team = TeamName::default_team();
             tx.insert_team(&team, at(0)).await?;
@@ -35,7 +35,7 @@ async fn found(store: &SqliteStore) -> TeamName {
 /// One event and one large task, which belong together.
 async fn add(store: &SqliteStore, team: &TeamName, n: u64) -> Result<u64, Failed> {
     let team = team.clone();
-    let adding = write(store, move |tx| {
+    let adding = write(store, None, move |tx| {
         Box::pin(async move {
             let id = TaskId(Uuid::from_u128(u128::from(n)));
             let spec = TaskSpec {

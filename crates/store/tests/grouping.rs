@@ -18,7 +18,7 @@ async fn open() -> (TempDir, Arc<SqliteStore>, TeamName) {
     let store = SqliteStore::open(folder.path(), SqliteOptions::default()).expect("a store");
     let team = TeamName::default_team();
     let of = team.clone();
-    write(&store, move |tx| {
+    write(&store, None, move |tx| {
         Box::pin(async move { Ok(tx.insert_team(&of, Timestamp::from_micros(1)).await?) })
     })
     .await
@@ -40,7 +40,7 @@ async fn append(
     how: impl FnOnce() -> Result<(), Failed> + Send + 'static,
 ) -> Result<u64, Failed> {
     let (team, what) = (team.clone(), what.to_owned());
-    let appending = write(store, move |tx| {
+    let appending = write(store, None, move |tx| {
         Box::pin(async move {
             let at = Timestamp::from_micros(2);
             let seq = tx.append(&team, "admin", at, fact(&what)).await?;
@@ -57,7 +57,7 @@ async fn hold_writer(store: &Arc<SqliteStore>) -> mpsc::Sender<()> {
     let (started, start) = tokio::sync::oneshot::channel();
     let holding = Arc::clone(store);
     tokio::spawn(async move {
-        let work = write(&*holding, move |_| {
+        let work = write(&*holding, None, move |_| {
             Box::pin(async move {
                 started.send(()).expect("the test waits");
                 released.recv_timeout(DEADLINE).expect("the test releases");
@@ -150,7 +150,7 @@ async fn a_work_that_panics_or_is_refused_harms_none_of_its_group() {
 async fn a_work_that_waits_for_something_else_is_refused() {
     let (_folder, store, team) = open().await;
     let of = team.clone();
-    let waiting = write(&*store, move |tx| {
+    let waiting = write(&*store, None, move |tx| {
         Box::pin(async move {
             let at = Timestamp::from_micros(2);
             tx.append(&of, "admin", at, fact("lost")).await?;

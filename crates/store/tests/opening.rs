@@ -17,7 +17,7 @@ fn open(folder: &Path) -> Result<SqliteStore, StoreError> {
 
 async fn found(store: &SqliteStore, name: &str) -> Result<bool, Failed> {
     let team = TeamName::new(name)?;
-    let founding = write(store, move |tx| {
+    let founding = write(store, None, move |tx| {
         Box::pin(async move { Ok(tx.insert_team(&team, Timestamp::from_micros(1)).await?) })
     });
     founding.await.map(|(new, _)| new)

@@ -13,6 +13,7 @@ mod tx;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use collective_core::TeamName;
 use collective_core::event::Event;
 use collective_core::ports::StoreError;
 use collective_core::ports::store::{Failed, Query, Store, Work};
@@ -96,7 +97,7 @@ fn check_open(state: &State) -> Result<(), StoreError> {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn transact(&self, work: Work) -> Result<Vec<Event>, Failed> {
+    async fn transact(&self, _team: Option<&TeamName>, work: Work) -> Result<Vec<Event>, Failed> {
         self.carry_out(work)
     }
 
@@ -125,7 +126,7 @@ mod tests {
         store: &MemoryStore,
         work: impl for<'t> FnOnce(&'t mut dyn Tx) -> BoxFuture<'t, Result<(), Failed>> + Send + 'static,
     ) -> Result<Vec<Event>, Failed> {
-        store.transact(Box::new(work)).now_or_never().unwrap()
+        store.transact(None, Box::new(work)).now_or_never().unwrap()
     }
 
     fn teams(store: &MemoryStore) -> Vec<TeamName> {

@@ -151,7 +151,7 @@ where
     T: Send + 'static,
     F: for<'t> FnOnce(&'t mut dyn Tx) -> BoxFuture<'t, Result<T, Failed>> + Send + 'static,
 {
-    write(store, work).await.expect("the work commits")
+    write(store, None, work).await.expect("the work commits")
 }
 
 /// Creates a team.

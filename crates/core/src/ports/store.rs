@@ -520,7 +520,11 @@ pub trait Store: Send + Sync + 'static {
     /// Carries out work in one transaction. When it returns, everything is
     /// durable and the events are returned, or nothing happened. Work of
     /// several callers may share one commit.
-    async fn transact(&self, work: Work) -> Result<Vec<Event>, Failed>;
+    ///
+    /// `team` is the one team that the work touches, if it is one: a team's works
+    /// come one after the other, those of different teams needn't. A work that
+    /// says one team and touches another is a bug, and may fail as internal.
+    async fn transact(&self, team: Option<&TeamName>, work: Work) -> Result<Vec<Event>, Failed>;
 
     /// A view of what is committed.
     async fn reader(&self) -> Result<Box<dyn Query>, StoreError>;
@@ -532,8 +536,12 @@ pub trait Store: Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// Carries out work that gives something.
-pub async fn write<T, F>(store: &dyn Store, work: F) -> Result<(T, Vec<Event>), Failed>
+/// Carries out work that gives something; `team` as in [`Store::transact`].
+pub async fn write<T, F>(
+    store: &dyn Store,
+    team: Option<&TeamName>,
+    work: F,
+) -> Result<(T, Vec<Event>), Failed>
 where
     T: Send + 'static,
     F: for<'t> FnOnce(&'t mut dyn Tx) -> BoxFuture<'t, Result<T, Failed>> + Send + 'static,
@@ -550,7 +558,7 @@ where
             Ok(())
         })
     });
-    let events = store.transact(boxed).await?;
+    let events = store.transact(team, boxed).await?;
     let value = slot
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -92,7 +92,7 @@ async fn claim_now(
     let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
     let (name, max, ttl) = (request.agent.clone(), request.max, request.lease);
     let hub_of_work = hub.clone();
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             let agent = tx
                 .agent(&team, &name)

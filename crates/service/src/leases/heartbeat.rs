@@ -73,7 +73,7 @@ async fn beat_now(
         .iter()
         .map(|beat| (beat.task, beat.token))
         .collect();
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             let agent = tx
                 .agent(&team, &name)
@@ -144,11 +144,11 @@ pub(crate) async fn recover(hub: &Hub) -> Result<(), Rejection> {
             let Some(last) = page.last() else { break };
             before = Some(last.number);
             let ids: Vec<TaskId> = page.iter().map(|task| task.id).collect();
-            let (team, now) = (team.clone(), hub.now());
-            hub.write(move |tx| {
+            let (of, now) = (team.clone(), hub.now());
+            hub.write(&team, move |tx| {
                 Box::pin(async move {
-                    let mut ledger = Ledger::new(team.clone(), SERVER.to_owned(), now);
-                    for mut task in tx.lock_tasks(&team, &ids).await? {
+                    let mut ledger = Ledger::new(of.clone(), SERVER.to_owned(), now);
+                    for mut task in tx.lock_tasks(&of, &ids).await? {
                         if task.grant_grace(now) {
                             ledger.touched(task);
                         }

@@ -133,7 +133,7 @@ where
 {
     require(hub, who, Permission::ClaimTasks).await?;
     let (who, now, hub_of_work) = (who.clone(), hub.now(), hub.clone());
-    hub.write(move |tx| {
+    hub.write(&who.team.clone(), move |tx| {
         Box::pin(async move {
             let team = who.team.clone();
             let mut locked =
@@ -240,7 +240,7 @@ pub async fn append_log(
     }
     let id = tasks::id_of(hub, who, task).await?;
     let (who, now) = (who.clone(), hub.now());
-    hub.write(move |tx| {
+    hub.write(&who.team.clone(), move |tx| {
         Box::pin(async move {
             let task = tasks::lock(tx, &who.team, id).await?;
             held(&task, request.token, &who)?;

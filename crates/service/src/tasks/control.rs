@@ -53,7 +53,7 @@ where
     require(hub, who, Permission::ControlTasks).await?;
     let id = find(&mut *hub.read().await?, &who.team, task).await?.id;
     let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             let mut task = lock(tx, &team, id).await?;
             let transition = command(&mut task, now)?;
@@ -77,7 +77,7 @@ pub async fn retry(hub: &Hub, who: &Principal, task: &str) -> Result<Revived, Re
     require(hub, who, Permission::ControlTasks).await?;
     let id = find(&mut *hub.read().await?, &who.team, task).await?.id;
     let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             let mut facts: Vec<Fact> = Vec::new();
             let first = revive(tx, &team, id, now, &mut facts).await?;

@@ -72,7 +72,7 @@ async fn create_all(
     }
 
     let (team, actor) = (who.team.clone(), who.to_string());
-    hub.write(move |tx| {
+    hub.write(&who.team, move |tx| {
         Box::pin(async move {
             if let Some(memory) = &remember
                 && let Some(answer) = memory.recall(tx, &team, now).await?

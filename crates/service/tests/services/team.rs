@@ -38,9 +38,9 @@ impl Counted {
 
 #[async_trait]
 impl Store for Counted {
-    async fn transact(&self, work: Work) -> Result<Vec<Event>, Failed> {
+    async fn transact(&self, team: Option<&TeamName>, work: Work) -> Result<Vec<Event>, Failed> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        self.inner.transact(work).await
+        self.inner.transact(team, work).await
     }
 
     async fn reader(&self) -> Result<Box<dyn Query>, StoreError> {

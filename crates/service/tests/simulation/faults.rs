@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use collective_cache::LocalCache;
+use collective_core::TeamName;
 use collective_core::event::Event;
 use collective_core::ports::store::{Failed, Query, Store, Work};
 use collective_core::ports::{Cache, CacheError, Permit, RateLimit, StoreError};
@@ -64,7 +65,7 @@ fn gone(why: &str) -> StoreError {
 
 #[async_trait]
 impl Store for ShakyStore {
-    async fn transact(&self, work: Work) -> Result<Vec<Event>, Failed> {
+    async fn transact(&self, team: Option<&TeamName>, work: Work) -> Result<Vec<Event>, Failed> {
         if self.faults.strikes(ABORTED) {
             self.faults.aborted.fetch_add(1, Ordering::Relaxed);
             // Half of them after everything was written, so that it has to be taken back.
@@ -78,10 +79,10 @@ impl Store for ShakyStore {
                     Err(gone("the commit failed").into())
                 })
             });
-            return self.inner.transact(aborted).await;
+            return self.inner.transact(team, aborted).await;
         }
         let lost = self.faults.strikes(ANSWER_LOST);
-        let events = self.inner.transact(work).await?;
+        let events = self.inner.transact(team, work).await?;
         if lost {
             self.faults.answers_lost.fetch_add(1, Ordering::Relaxed);
             return Err(gone("the answer was lost after the commit").into());

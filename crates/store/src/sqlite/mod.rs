@@ -35,6 +35,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use collective_core::TeamName;
 use collective_core::event::Event;
 use collective_core::ports::store::Work;
 use collective_core::ports::{Failed, Query, Store, StoreError};
@@ -147,7 +148,7 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn transact(&self, work: Work) -> Result<Vec<Event>, Failed> {
+    async fn transact(&self, _team: Option<&TeamName>, work: Work) -> Result<Vec<Event>, Failed> {
         self.request(Task::Work(work)).await
     }
 

@@ -36,7 +36,7 @@ pub async fn event_numbers_have_no_gaps_whatever_fails_beside_them(store: &dyn S
         async move {
             let (appended_of, facts) = (of.clone(), (0..=n % 4).map(|i| named(format!("{n}.{i}"))));
             let facts: Vec<Fact> = facts.collect();
-            let appended = write(store, move |tx| {
+            let appended = write(store, None, move |tx| {
                 Box::pin(async move {
                     let (first, rest) = facts.split_at(facts.len() / 2);
                     for part in [first, rest] {
@@ -83,7 +83,7 @@ pub async fn numbers_of_a_refused_work_are_given_again(store: &dyn Store) {
     for (facts, refused, expected) in [(2, false, 1), (3, true, 3), (1, false, 3), (1, false, 4)] {
         let of = team.clone();
         let (tell, told) = std::sync::mpsc::channel();
-        let outcome = write(store, move |tx| {
+        let outcome = write(store, None, move |tx| {
             Box::pin(async move {
                 let facts = numbered(facts);
                 let first = tx.append(&of, "admin", at(1), facts).await?;

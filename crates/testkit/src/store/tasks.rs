@@ -166,7 +166,7 @@ pub async fn updating_what_is_not_there_fails(store: &dyn Store) {
     let of = team.clone();
     let mut moved = sample::task(1);
     moved.attempts_used = 1;
-    let updated = write(store, move |tx| {
+    let updated = write(store, None, move |tx| {
         Box::pin(async move { Ok(tx.update_tasks(&of, &[moved, sample::task(2)]).await?) })
     })
     .await;

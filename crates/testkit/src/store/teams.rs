@@ -272,7 +272,7 @@ pub async fn a_team_does_not_change_what_another_one_has(store: &dyn Store) {
     let before = ask_everything(&mut *reader, &red).await;
     for (what, change) in CHANGES {
         let of = blue.clone();
-        let changed = write(store, move |tx| {
+        let changed = write(store, None, move |tx| {
             Box::pin(async move { change(tx, &of).await })
         })
         .await;

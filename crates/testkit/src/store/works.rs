@@ -159,7 +159,7 @@ pub async fn a_refused_work_leaves_nothing(store: &dyn Store) {
         .hint("try another")
         .at("tasks[0]");
     let (of, given) = (team.clone(), rejection.clone());
-    let refused: Result<((), _), _> = write(store, move |tx| {
+    let refused: Result<((), _), _> = write(store, None, move |tx| {
         Box::pin(async move {
             write_everything(tx, &of).await?;
             Err(given.into())
@@ -192,7 +192,7 @@ pub async fn a_work_with_a_failing_statement_leaves_nothing(store: &dyn Store) {
     .await;
     let before = everything(store, &team).await;
     let of = team.clone();
-    let failed = write(store, move |tx| {
+    let failed = write(store, None, move |tx| {
         Box::pin(async move {
             tx.append(&of, "admin", at(1), vec![succeeded(task_id(9))])
                 .await?;
@@ -260,7 +260,7 @@ pub async fn concurrent_works_do_not_lose_each_others_changes(store: &dyn Store)
     let counting = (0..WORKS).map(|_| async {
         for _ in 0..WORKS {
             let of = team.clone();
-            let counted = write(store, move |tx| {
+            let counted = write(store, None, move |tx| {
                 Box::pin(async move {
                     let mut tasks = tx.lock_tasks(&of, &[task_id(1)]).await?;
                     tasks[0].attempts_used += 1;
@@ -289,7 +289,7 @@ pub async fn a_caller_that_goes_away_leaves_all_or_nothing(store: &dyn Store) {
     let team = default_team(store).await;
     for n in 1..=CALLERS {
         let of = team.clone();
-        let call = write(store, move |tx| {
+        let call = write(store, None, move |tx| {
             Box::pin(async move {
                 tx.insert_tasks(&of, &[sample::task(n)]).await?;
                 Ok(tx
@@ -373,7 +373,7 @@ pub async fn a_closed_store_refuses(store: &dyn Store) {
     let team = default_team(store).await;
     let mut early = reader(store).await;
     store.close().await;
-    let wrote = write(store, move |tx| {
+    let wrote = write(store, None, move |tx| {
         Box::pin(async move { Ok(tx.insert_team(&sample::team("late"), at(1)).await?) })
     })
     .await;

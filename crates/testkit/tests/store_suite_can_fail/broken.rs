@@ -196,25 +196,28 @@ impl BrokenStore {
 
 #[async_trait]
 impl Store for BrokenStore {
-    async fn transact(&self, work: Work) -> Result<Vec<Event>, Failed> {
+    async fn transact(&self, team: Option<&TeamName>, work: Work) -> Result<Vec<Event>, Failed> {
         let fault = self.fault;
         if fault == Fault::DropsWork {
             return Ok(Vec::new());
         }
         let refusal = std::sync::Arc::new(Mutex::new(None));
         let kept = std::sync::Arc::clone(&refusal);
-        let carried_out = self.inner.transact(Box::new(move |tx| {
-            Box::pin(async move {
-                let mut broken = Broken { inner: tx, fault };
-                match work(&mut broken).await {
-                    Err(failed @ Failed::Rejected(_)) if fault == Fault::KeepsRefusedWork => {
-                        *kept.lock().expect("nobody panics with it") = Some(failed);
-                        Ok(())
+        let carried_out = self.inner.transact(
+            team,
+            Box::new(move |tx| {
+                Box::pin(async move {
+                    let mut broken = Broken { inner: tx, fault };
+                    match work(&mut broken).await {
+                        Err(failed @ Failed::Rejected(_)) if fault == Fault::KeepsRefusedWork => {
+                            *kept.lock().expect("nobody panics with it") = Some(failed);
+                            Ok(())
+                        }
+                        ended => ended,
                     }
-                    ended => ended,
-                }
-            })
-        }));
+                })
+            }),
+        );
         let mut events = carried_out.await?;
         if let Some(failed) = refusal.lock().expect("nobody panics with it").take() {
             return Err(failed);
