@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::process::read_text;
+use collective_testkit::process::read_text;
 
 /// How many synchronous appends measure the disk; about a second on a slow one.
 const SYNCS: usize = 500;

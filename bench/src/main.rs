@@ -5,10 +5,8 @@
 //! hours, their ratios less so. Nothing here is a test, and nothing here is
 //! part of the product.
 
-mod interrupt;
 mod machine;
 mod peers;
-mod process;
 mod ratios;
 mod report;
 mod server;
@@ -19,6 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use collective_testkit::interrupt;
 use tokio::runtime::Runtime;
 
 use crate::machine::Machine;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
-use super::rabbitmq::RabbitMq;
-use super::{Bench, RUN_LIMIT, Span, WHOLE, find, source_folder};
-use crate::process::{self, Process};
+use super::{Bench, RUN_LIMIT, Span, WHOLE, source_folder, start};
 use crate::report::Figure;
+use collective_testkit::process::{self, Process};
+use collective_testkit::servers::{RabbitMq, find};
 
 pub(super) const NAME: &str = "celery";
 /// One for each core of the machine that the targets are set for.
@@ -27,7 +27,7 @@ const COUNTER_BYTES: usize = 64 * 8;
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let python = install(bench)?;
-    let rabbitmq = RabbitMq::start(bench)?;
+    let rabbitmq = start(bench, "rabbitmq-server", RabbitMq::start)?;
     let counter = bench.scratch.path().join("celery-counter");
     let tasks = (bench.tasks / FEWER).max(1);
     let driver = Driver {

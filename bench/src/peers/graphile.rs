@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
-use super::postgres::Postgres;
-use super::{Bench, RUN_LIMIT, Span, WHOLE, find, source_folder};
-use crate::process::{self, Process};
+use super::{Bench, RUN_LIMIT, Span, WHOLE, source_folder, start};
 use crate::report::Figure;
+use collective_testkit::process::{self, Process};
+use collective_testkit::servers::{Postgres, find};
 
 pub(super) const NAME: &str = "graphile-worker";
 /// How its way with batches is called.
@@ -45,11 +45,11 @@ impl Mode {
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Figure>> {
     let program = install(bench)?;
-    let postgres = Postgres::start(bench)?;
+    let postgres = start(bench, "postgresql", Postgres::start)?;
     let driver = Driver {
         bench,
         program,
-        url: postgres.url(),
+        url: postgres.url("postgres"),
     };
 
     // Creates the schema, so that no run pays for it.

@@ -7,23 +7,19 @@
 
 mod celery;
 mod graphile;
-mod postgres;
-mod rabbitmq;
 
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use collective_testkit::{interrupt, servers};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use crate::interrupt;
-use crate::process;
 use crate::report::{Figure, Report};
 
 /// How the subject of a peer ends that fetches and reports in batches.
@@ -147,35 +143,13 @@ fn source_folder(peer: &str) -> PathBuf {
         .join(peer)
 }
 
-/// The first of these that exists.
-fn find(what: &str, candidates: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
-    let on_path = env::var_os("PATH").map(|path| {
-        env::split_paths(&path)
-            .map(|folder| folder.join(what))
-            .collect::<Vec<_>>()
-    });
-    candidates
-        .into_iter()
-        .chain(on_path.unwrap_or_default())
-        .find(|path| path.is_file())
-}
-
-/// Installs a Debian package when that is allowed, else says how to.
-fn debian_package(bench: &Bench, package: &str) -> Result<()> {
-    if !bench.install {
-        bail!("{package} is not installed; install it, or let --install do it (Debian, as root)");
+/// Starts a peer's server; where it may, its Debian package is installed first.
+fn start<S>(bench: &Bench, package: &str, start: impl Fn() -> Result<S>) -> Result<S> {
+    match start() {
+        Err(_) if bench.install => {
+            servers::install(package)?;
+            start()
+        }
+        started => started,
     }
-    for arguments in [
-        &["update"][..],
-        &["install", "-y", "--no-install-recommends", package],
-    ] {
-        let mut command = Command::new("apt-get");
-        command
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive");
-        // No service of the package's own is started: the runlevel has none.
-        command.env("RUNLEVEL", "1");
-        process::run(command).with_context(|| format!("cannot install {package}"))?;
-    }
-    Ok(())
 }

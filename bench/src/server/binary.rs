@@ -13,7 +13,7 @@ use collective_client::{Client, ClientOptions, Token};
 use rustix::process::Signal;
 
 use super::Bench;
-use crate::process::{Process, cpu_time, free_port, read_text};
+use collective_testkit::process::{Process, cpu_time, free_port, read_text};
 
 /// How long a start may take, a store of a million tasks included.
 const START_LIMIT: Duration = Duration::from_secs(30);

@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{BATCH, Bench, LIMIT, LIMIT_WHAT, NAME};
-use crate::process;
 use crate::report::Figure;
+use collective_testkit::process;
 
 /// How long each of the example's loops runs.
 const SECONDS: u64 = 5;

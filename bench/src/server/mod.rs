@@ -17,8 +17,8 @@ use clap::Args;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::interrupt;
 use crate::report::{Figure, Report};
+use collective_testkit::interrupt;
 
 /// The subject of the server's figures.
 pub(crate) const NAME: &str = "collective";

@@ -7,8 +7,8 @@ use anyhow::Result;
 use super::binary::Server;
 use super::team::{self, Agent};
 use super::{BATCH, BATCHED, Bench, NAME};
-use crate::process::cpu_time;
 use crate::report::{Figure, Target, Unit};
+use collective_testkit::process::cpu_time;
 
 /// How many agents work at once.
 const AGENTS: [usize; 3] = [1, 8, 64];

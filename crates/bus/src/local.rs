@@ -103,13 +103,17 @@ impl Default for LocalBus {
 
 #[async_trait]
 impl Bus for LocalBus {
-    async fn publish(&self, events: &[Event]) -> Result<(), BusError> {
+    fn wake(&self, events: &[Event]) {
         if self.registry.live.load(Ordering::Acquire) > 0 {
             // Wakers run foreign code, which may drop a subscription: never under the lock.
             for waiter in self.registry.mark_woken(events) {
                 waiter.waker.wake();
             }
         }
+    }
+
+    async fn publish(&self, events: &[Event]) -> Result<(), BusError> {
+        self.wake(events);
         Ok(())
     }
 

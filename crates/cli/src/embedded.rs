@@ -126,6 +126,7 @@ impl Embedded {
             cache: Arc::new(LocalCache::new()),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
+            shared: None,
         };
         let hub = Hub::new(ports, Some(hash_secret(token.reveal())));
         hub.recover().await.map_err(StartError::Recover)?;

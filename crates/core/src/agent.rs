@@ -28,6 +28,42 @@ pub struct AgentSpec {
     /// What it runs, for people to read.
     #[serde(default)]
     pub description: String,
+    /// How its tasks reach it.
+    #[serde(default, skip_serializing_if = "Transport::is_default")]
+    pub transport: Transport,
+}
+
+/// How tasks reach an agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// It asks for them over HTTP.
+    #[default]
+    Http,
+    /// They are offered in queues on the broker. Only where there is one.
+    Amqp,
+}
+
+impl Transport {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Transport::Http => "http",
+            Transport::Amqp => "amqp",
+        }
+    }
+
+    /// The transport of a word.
+    pub fn from_text(text: &str) -> Option<Self> {
+        [Transport::Http, Transport::Amqp]
+            .into_iter()
+            .find(|transport| transport.as_str() == text)
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Transport::default()
+    }
 }
 
 fn default_role() -> Role {
@@ -49,6 +85,7 @@ impl Default for AgentSpec {
             queues: default_queues(),
             slots: default_slots(),
             description: String::new(),
+            transport: Transport::default(),
         }
     }
 }

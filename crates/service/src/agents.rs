@@ -1,7 +1,7 @@
 //! Agents: register, list, drain, remove; presence is the cache's.
 
 use collective_api::agents::{AgentView, Drain};
-use collective_core::agent::{Agent, AgentSpec, MAX_AGENTS};
+use collective_core::agent::{Agent, AgentSpec, MAX_AGENTS, Transport};
 use collective_core::event::Fact;
 use collective_core::limits::PRESENCE_TTL;
 use collective_core::queue::{MAX_QUEUES, Queue};
@@ -32,6 +32,14 @@ pub async fn register(
             format!("the key of agent `{name}` is for the role {role}"),
         )
         .at("role"));
+    }
+    if spec.transport == Transport::Amqp && hub.shared().is_none() {
+        return Err(Rejection::new(
+            Code::InvalidField,
+            "this server has no broker that tasks could be offered on",
+        )
+        .hint("leave the transport at `http`, or run the server on RabbitMQ")
+        .at("transport"));
     }
     let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
     let key = name.clone();

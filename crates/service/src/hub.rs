@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use collective_core::event::{Event, Fact};
 use collective_core::key::ApiKey;
 use collective_core::ports::store::{self, Failed, Query, Tx};
-use collective_core::ports::{Bus, Cache, Clock, Entropy, Store};
+use collective_core::ports::{Broker, Bus, Cache, Clock, Entropy, Outbox, Store};
 use collective_core::{Code, KeyId, Rejection, Span, TeamName, Timestamp};
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
@@ -25,6 +25,17 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub entropy: Arc<dyn Entropy>,
+    /// What several servers on one store share; nothing if this one is alone.
+    pub shared: Option<Shared>,
+}
+
+/// What a server needs to be one of several on the same store.
+#[derive(Clone)]
+pub struct Shared {
+    /// Duties, and events that the world was not told of yet.
+    pub outbox: Arc<dyn Outbox>,
+    /// Agents that speak the broker's protocol themselves.
+    pub broker: Arc<dyn Broker>,
 }
 
 type Observer = Box<dyn Fn(&[Event]) + Send + Sync>;
@@ -106,6 +117,11 @@ impl Hub {
         &*self.0.ports.store
     }
 
+    /// What this server shares with others, if it does.
+    pub fn shared(&self) -> Option<&Shared> {
+        self.0.ports.shared.as_ref()
+    }
+
     pub(crate) fn entropy(&self) -> &dyn Entropy {
         &*self.0.ports.entropy
     }
@@ -172,6 +188,11 @@ impl Hub {
         }
         if events.iter().any(|event| sets_an_alarm(&event.fact)) {
             self.0.due_sooner.notify_one();
+        }
+        if self.0.ports.shared.is_some() {
+            // The relay tells the world; here nobody needs to wait for it.
+            self.bus().wake(events);
+            return;
         }
         // The commands are committed. Whoever waits looks at the store again
         // by itself in a few seconds, so a bus that is down is not their failure.

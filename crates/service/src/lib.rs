@@ -24,4 +24,4 @@ pub mod status;
 pub mod tasks;
 mod wait;
 
-pub use hub::{Hub, Ports};
+pub use hub::{Hub, Ports, Shared};

@@ -169,6 +169,7 @@ fn spec(fields: &Fields<'_>) -> AgentSpec {
             .unwrap_or(default.queues),
         slots: slots.unwrap_or(default.slots),
         description: description.unwrap_or_default(),
+        transport: default.transport,
     }
 }
 

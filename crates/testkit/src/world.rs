@@ -209,6 +209,10 @@ impl<B: Bus> LossyBus<B> {
 
 #[async_trait]
 impl<B: Bus> Bus for LossyBus<B> {
+    fn wake(&self, events: &[Event]) {
+        self.inner.wake(&self.pass(events));
+    }
+
     async fn publish(&self, events: &[Event]) -> Result<(), BusError> {
         let out = self.pass(events);
         self.inner.publish(&out).await
@@ -236,9 +240,13 @@ mod tests {
 
     #[async_trait]
     impl Bus for Recorder {
-        async fn publish(&self, events: &[Event]) -> Result<(), BusError> {
+        fn wake(&self, events: &[Event]) {
             let mut seen = self.0.lock().unwrap();
             seen.extend(events.iter().map(|event| event.seq));
+        }
+
+        async fn publish(&self, events: &[Event]) -> Result<(), BusError> {
+            self.wake(events);
             Ok(())
         }
 

@@ -58,6 +58,10 @@ fn one_team(event: &Event) -> Event {
 
 #[async_trait]
 impl Bus for Broken {
+    fn wake(&self, events: &[Event]) {
+        self.inner.wake(events);
+    }
+
     async fn publish(&self, events: &[Event]) -> Result<(), BusError> {
         let count = self.published.fetch_add(1, Ordering::SeqCst) + 1;
         let down = || Err(BusError::Unavailable("broken".to_owned()));

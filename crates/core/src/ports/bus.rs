@@ -18,7 +18,8 @@ pub enum Topic {
     Feed(TeamName),
     /// This task moved.
     Task(TaskId),
-    /// This agent's inbox has grown, or a task that it holds is to be called off.
+    /// This agent's inbox has grown, or it is to drain. That a task it holds is
+    /// to be called off is news of that task.
     Agent(TeamName, AgentName),
 }
 
@@ -86,6 +87,9 @@ pub trait Subscription: Send {
 /// The bus.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
+    /// Gives every live subscription of this process its wake-up, and nobody else.
+    fn wake(&self, events: &[Event]);
+
     /// Tells the world about committed events, in their order. When it
     /// returns, every live subscription of this process has its wake-up and a
     /// broker, if there is one, has confirmed.

@@ -127,6 +127,7 @@ mod tests {
             cache: Arc::new(LocalCache::new()),
             clock: Arc::new(FakeClock::default()),
             entropy: Arc::new(SeededEntropy::new(1)),
+            shared: None,
         };
         let address = ([127, 0, 0, 1], 7420).into();
         let app = App::new(

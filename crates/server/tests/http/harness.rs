@@ -62,6 +62,7 @@ impl TestServer {
             cache: Arc::new(LocalCache::new()),
             clock: Arc::new(WallClock),
             entropy: Arc::new(SeededEntropy::new(7)),
+            shared: None,
         };
         let hub = Hub::new(ports, Some(hash_secret(ADMIN)));
         hub.recover().await.expect("the default team is there");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use collective_api::agents::{AgentView, Drain};
 use collective_api::leases::{LeaseRef, ReleaseRequest};
-use collective_core::agent::AgentSpec;
+use collective_core::agent::{AgentSpec, Transport};
 use collective_core::explain::{Explanation, Wait};
 use collective_core::limits::{AGEING_STEP, PRESENCE_TTL};
 use collective_core::role::Role;
@@ -35,6 +35,7 @@ async fn found(seed: u64) -> (Team, Vec<AgentName>, Vec<TaskId>) {
             queues: served,
             slots: 1 + chance.below(3) as u32,
             description: String::new(),
+            transport: Transport::Http,
         };
         names.push(team.agent(&format!("agent-{place}"), spec).await);
         if chance.percent(30) {

@@ -95,6 +95,7 @@ impl Team {
             cache: Arc::new(LocalCache::new()),
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(chance.split()),
+            shared: None,
         };
         let team = Self {
             hub: Hub::new(ports.clone(), Some(hash_secret(ADMIN_TOKEN))),

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use collective_api::leases::ClaimRequest;
 use collective_bus::LocalBus;
-use collective_core::agent::AgentSpec;
+use collective_core::agent::{AgentSpec, Transport};
 use collective_core::ports::Clock;
 use collective_core::ports::store::{Query, Store, TaskFilter};
 use collective_core::role::{Grant, Principal, Role};
@@ -127,6 +127,7 @@ impl Life {
             cache: cache.clone(),
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(chance.split()),
+            shared: None,
         };
         Self {
             hub: Hub::new(ports.clone(), None),
@@ -206,6 +207,7 @@ impl Life {
                     queues: served,
                     slots: 1 + self.chance.below(3) as u32,
                     description: String::new(),
+                    transport: Transport::Http,
                 },
                 personality: Personality::draw(&self.chance),
             };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use collective_api::leases::{ClaimRequest, CompleteRequest, Completion};
 use collective_api::messages::ReadInbox;
-use collective_core::agent::AgentSpec;
+use collective_core::agent::{AgentSpec, Transport};
 use collective_core::limits::IDEMPOTENCY_TTL;
 use collective_core::question::QuestionState;
 use collective_core::role::Role;
@@ -88,6 +88,7 @@ impl Life {
                 queues: self.queues.clone(),
                 slots: 500,
                 description: String::new(),
+                transport: Transport::Http,
             };
             at_once(agents::register(&self.hub, &admin, name, spec)).map_err(refused)?;
         }

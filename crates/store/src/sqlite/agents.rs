@@ -1,6 +1,6 @@
 //! Teams, agents, queues and API keys: few rows, rarely written.
 
-use collective_core::agent::{Agent, AgentSpec};
+use collective_core::agent::{Agent, AgentSpec, Transport};
 use collective_core::key::ApiKey;
 use collective_core::queue::Queue;
 use collective_core::role::Role;
@@ -36,8 +36,8 @@ pub(super) fn teams(connection: &Connection) -> rusqlite::Result<Vec<TeamName>> 
 }
 
 const AGENT: &str =
-    "SELECT name, role, queues, slots, description, draining, created_at, registered_at
-     FROM agents WHERE team = ?1";
+    "SELECT name, role, queues, slots, description, draining, created_at, registered_at,
+         transport FROM agents WHERE team = ?1";
 
 pub(super) fn put_agent(
     connection: &Connection,
@@ -47,12 +47,13 @@ pub(super) fn put_agent(
     connection
         .prepare_cached(
             "INSERT INTO agents (team, name, role, queues, slots, description, draining,
-                 created_at, registered_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 created_at, registered_at, transport)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
              ON CONFLICT (team, name) DO UPDATE SET role = excluded.role,
                  queues = excluded.queues, slots = excluded.slots,
                  description = excluded.description, draining = excluded.draining,
-                 created_at = excluded.created_at, registered_at = excluded.registered_at",
+                 created_at = excluded.created_at, registered_at = excluded.registered_at,
+                 transport = excluded.transport",
         )?
         .execute(params![
             team.as_str(),
@@ -64,6 +65,7 @@ pub(super) fn put_agent(
             agent.draining,
             agent.created_at.micros(),
             agent.registered_at.micros(),
+            agent.spec.transport.as_str(),
         ])?;
     Ok(())
 }
@@ -105,6 +107,7 @@ fn read_agent(row: &Row<'_>) -> rusqlite::Result<Agent> {
             queues: row.json(2)?,
             slots: row.get(3)?,
             description: row.get(4)?,
+            transport: row.word(8, Transport::from_text)?,
         },
         draining: row.get(5)?,
         created_at: row.time(6)?,

@@ -13,7 +13,10 @@ use super::{SqliteOptions, Synchronous};
 
 /// The schema's steps, in order; the version of a database is how many it has
 /// had. A step is never changed once it has landed.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/0001_initial.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("schema/0001_initial.sql"),
+    include_str!("schema/0002_transport.sql"),
+];
 /// The version that this binary writes.
 const NEWEST: u32 = MIGRATIONS.len() as u32;
 /// Marks the file as ours (`file` and SQLite's header show it): "Coll".

@@ -1,6 +1,6 @@
 //! Teams, agents, queues, keys, and the answers that callers were given.
 
-use collective_core::agent::AgentSpec;
+use collective_core::agent::{AgentSpec, Transport};
 use collective_core::ports::Store;
 use collective_core::ports::store::Remembered;
 use collective_core::role::Role;
@@ -52,6 +52,7 @@ pub async fn agents_are_written_read_and_removed(store: &dyn Store) {
         queues: Vec::new(),
         slots: u32::MAX,
         description: String::new(),
+        transport: Transport::Http,
     };
     agents[1].draining = true;
     agents[1].registered_at = at(99);

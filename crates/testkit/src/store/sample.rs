@@ -1,6 +1,6 @@
 //! Rows to write: small ones, and ones with every field set.
 
-use collective_core::agent::{Agent, AgentSpec};
+use collective_core::agent::{Agent, AgentSpec, Transport};
 use collective_core::key::ApiKey;
 use collective_core::message::{Message, Recipient};
 use collective_core::question::{Question, QuestionState};
@@ -283,6 +283,7 @@ pub(super) fn agent(name: &str) -> Agent {
             queues: vec![queue_name("rust"), queue_name("default")],
             slots: 12,
             description: "läuft".to_owned(),
+            transport: Transport::Amqp,
         },
         draining: false,
         created_at: at(10),

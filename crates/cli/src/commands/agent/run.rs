@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use collective_api::agents::CreateKey;
 use collective_client::{Client, Token};
-use collective_core::agent::AgentSpec;
+use collective_core::agent::{AgentSpec, Transport};
 use collective_core::limits::DEFAULT_LEASE;
 use collective_core::role::Role;
 use collective_core::task::TaskState;
@@ -164,6 +164,7 @@ fn entry(args: RunArgs) -> Result<AgentEntry, CliError> {
             queues,
             slots: args.slots,
             description: args.description,
+            transport: Transport::Http,
         },
         program,
         worktree: args.worktree,

@@ -1,4 +1,4 @@
-//! Programs that a benchmark starts: each in a process group of its own, its
+//! Programs that a test or a benchmark starts: each in a process group of its own, its
 //! output in a file, and ended when its owner lets go of it.
 
 use std::fs::{self, File};
@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const TAIL_BYTES: usize = 2_000;
 
 /// A running program.
-pub(crate) struct Process {
+pub struct Process {
     name: &'static str,
     child: Child,
     log: PathBuf,
@@ -35,7 +35,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a program whose output goes to `<folder>/<name>.log`.
-    pub(crate) fn start(
+    pub fn start(
         name: &'static str,
         mut command: Command,
         folder: &Path,
@@ -61,7 +61,7 @@ impl Process {
     }
 
     /// What the program has said so far.
-    pub(crate) fn output(&self) -> String {
+    pub fn output(&self) -> String {
         fs::read(&self.log).map_or_else(
             |_| String::new(),
             |bytes| String::from_utf8_lossy(&bytes).into_owned(),
@@ -69,7 +69,7 @@ impl Process {
     }
 
     /// Waits until the condition holds; the program ending first is an error.
-    pub(crate) fn wait_until(
+    pub fn wait_until(
         &mut self,
         limit: Duration,
         mut condition: impl FnMut(&Self) -> bool,
@@ -95,7 +95,7 @@ impl Process {
     }
 
     /// Waits for a program that ends by itself, and gives what it said.
-    pub(crate) fn finish(mut self, limit: Duration) -> Result<String> {
+    pub fn finish(mut self, limit: Duration) -> Result<String> {
         let deadline = Instant::now() + limit;
         let status = loop {
             interrupt::check()?;
@@ -134,8 +134,16 @@ impl Process {
         output[start..].trim().to_owned()
     }
 
+    /// Kills it (SIGKILL) with everything it started, without asking.
+    pub fn kill(mut self) {
+        if let Some(pid) = self.pid() {
+            let _ = kill_process_group(pid, Signal::KILL);
+            let _ = self.child.wait();
+        }
+    }
+
     /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
@@ -159,7 +167,7 @@ impl Drop for Process {
 }
 
 /// Runs a short command to its end; a failure repeats what it said.
-pub(crate) fn run(mut command: Command) -> Result<String> {
+pub fn run(mut command: Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let answer = command
         .stdin(Stdio::null())
@@ -173,13 +181,13 @@ pub(crate) fn run(mut command: Command) -> Result<String> {
 }
 
 /// A port on the loopback interface that nobody uses at the moment.
-pub(crate) fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?.port())
 }
 
 /// CPU time of a process so far: `self`, or its id.
-pub(crate) fn cpu_time(process: &str) -> Result<Duration> {
+pub fn cpu_time(process: &str) -> Result<Duration> {
     /// The kernel counts in these for programs, whatever its own clock.
     const TICK: Duration = Duration::from_millis(10);
     let stat = read_text(Path::new(&format!("/proc/{process}/stat")))?;
@@ -195,7 +203,7 @@ pub(crate) fn cpu_time(process: &str) -> Result<Duration> {
 }
 
 /// Reads a small file of the system, such as those in `/proc`.
-pub(crate) fn read_text(path: &Path) -> Result<String> {
+pub fn read_text(path: &Path) -> Result<String> {
     let mut text = String::new();
     File::open(path)
         .and_then(|mut file| file.read_to_string(&mut text))

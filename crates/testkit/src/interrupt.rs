@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(50);
 static CALLED_OFF: AtomicBool = AtomicBool::new(false);
 
 /// Begins to listen for the signals that call a run off.
-pub(crate) fn listen(runtime: &tokio::runtime::Runtime) -> Result<()> {
+pub fn listen(runtime: &tokio::runtime::Runtime) -> Result<()> {
     let _inside = runtime.enter();
     for kind in [
         SignalKind::interrupt(),
@@ -35,7 +35,7 @@ pub(crate) fn listen(runtime: &tokio::runtime::Runtime) -> Result<()> {
 }
 
 /// Fails once the run is called off.
-pub(crate) fn check() -> Result<()> {
+pub fn check() -> Result<()> {
     if CALLED_OFF.load(Ordering::Relaxed) {
         bail!("the run was called off");
     }
@@ -43,7 +43,7 @@ pub(crate) fn check() -> Result<()> {
 }
 
 /// What a future gives, unless the run is called off first.
-pub(crate) async fn or<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+pub async fn or<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let called_off = async {
         loop {
             tokio::time::sleep(LOOK).await;
