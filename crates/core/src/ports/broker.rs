@@ -75,6 +75,9 @@ pub struct Depth {
 /// The broker.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
+    /// What the queue of a lane and a priority is called: what an agent consumes.
+    fn task_queue(&self, team: &TeamName, lane: &Lane, priority: Priority) -> String;
+
     /// Makes the queues of a lane, one for each priority. Repeating it changes nothing.
     async fn declare(&self, team: &TeamName, lane: &Lane) -> Result<(), BusError>;
 
