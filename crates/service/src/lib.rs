@@ -7,6 +7,7 @@
 pub mod access;
 pub mod agents;
 mod artifacts;
+mod duty;
 pub mod feed;
 pub mod hub;
 pub mod keys;
@@ -17,6 +18,7 @@ pub mod messages;
 pub mod questions;
 pub mod queues;
 pub mod reaper;
+pub mod relay;
 pub mod reservations;
 pub mod schedules;
 mod schemas;

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use crate::ledger::{Ledger, SERVER};
-use crate::{Hub, schedules};
+use crate::{Hub, duty, schedules};
 use collective_core::event::Fact;
 use collective_core::limits::IDEMPOTENCY_TTL;
+use collective_core::ports::{Duty, Post};
 use collective_core::{Rejection, Span, TaskId, TeamName, Timestamp};
 
 /// How many due things one commit takes.
@@ -30,28 +31,61 @@ pub struct Round {
     pub reservations: usize,
 }
 
-/// Does what is due until nothing is, then sleeps until something will be. Ends with `stop`.
+/// A gap between two reapers that is no hand-over: for so long nobody could
+/// renew a lease in time, because no server was there.
+const ABSENCE: Span = Span::from_secs(10);
+
+/// Does what is due. Where several servers share a store, one of them does.
+/// Ends with `stop`.
 pub async fn run(hub: Hub, stop: impl Future<Output = ()>) {
-    tokio::pin!(stop);
+    let Some(shared) = hub.shared().cloned() else {
+        tokio::select! {
+            () = stop => {}
+            _ = reap(&hub, None) => {}
+        }
+        return;
+    };
+    let work = |post: Box<dyn Post>| async {
+        let absent = post
+            .vacant_since()
+            .is_none_or(|since| hub.now().since(since) > ABSENCE);
+        if absent {
+            crate::leases::recover(&hub).await?;
+        }
+        reap(&hub, Some(post)).await
+    };
+    tokio::select! {
+        () = stop => {}
+        () = duty::whenever_ours(&hub, &*shared.outbox, Duty::Reaper, work) => {}
+    }
+}
+
+/// Does what is due until nothing is, then sleeps until something will be.
+/// Ends when the duty is lost.
+async fn reap(hub: &Hub, mut post: Option<Box<dyn Post>>) -> Result<(), Rejection> {
     let mut swept = Timestamp::default();
     loop {
         let now = hub.now();
+        if let Some(post) = &mut post
+            && !post.confirm(now).await?
+        {
+            return Ok(());
+        }
         if now.since(swept) >= SWEEP_EVERY {
             swept = now;
-            if let Err(error) = sweep(&hub, now).await {
+            if let Err(error) = sweep(hub, now).await {
                 tracing::warn!(%error, "remembered answers were not swept");
             }
         }
-        let sleep = match round(&hub).await {
+        let sleep = match round(hub).await {
             Ok(did) if did != Round::default() => Span::ZERO,
-            Ok(_) => until_next(&hub).await,
+            Ok(_) => until_next(hub).await,
             Err(error) => {
                 tracing::warn!(%error, "what is due was not done");
                 MAX_SLEEP
             }
         };
         tokio::select! {
-            () = &mut stop => return,
             () = tokio::time::sleep(sleep.as_duration()) => {}
             () = hub.due_sooner(), if sleep > Span::ZERO => {}
         }
