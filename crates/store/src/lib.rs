@@ -4,6 +4,8 @@
 //! about a task, an agent or a message: it keeps what core decided and gives it
 //! back as it was.
 
+pub mod postgres;
 pub mod sqlite;
 
+pub use postgres::{Password, PgCounters, PgHost, PgOptions, PgStore, TlsMode};
 pub use sqlite::{SqliteCounters, SqliteOptions, SqliteStore, Synchronous};

@@ -11,6 +11,7 @@ mod lanes;
 mod listings;
 mod log;
 mod messages;
+mod named;
 mod people;
 mod sample;
 mod tasks;
@@ -23,6 +24,7 @@ pub use lanes::*;
 pub use listings::*;
 pub use log::*;
 pub use messages::*;
+pub use named::*;
 pub use people::*;
 pub use tasks::*;
 pub use teams::*;
@@ -48,6 +50,10 @@ macro_rules! store_conformance {
     (table) => {
         $crate::store_conformance! { @each [@table] }
     };
+    // The same with what only a store can show that serves callers beside each other.
+    (whole table) => {
+        $crate::store_conformance! { @each [@table nobody_sees_a_work_before_it_commits] }
+    };
     ($make:path) => {
         $crate::store_conformance! { one_at_a_time $make }
         $crate::store_conformance! { @tests $make:
@@ -69,6 +75,11 @@ macro_rules! store_conformance {
             many_readers_at_once_are_all_served
             a_store_that_works_says_so
             a_closed_store_refuses
+            // named
+            works_that_name_their_team_have_numbers_without_gaps
+            a_refused_work_harms_none_that_waits_with_it
+            works_of_a_team_see_what_those_before_them_wrote
+            a_named_work_can_create_its_team
             // log
             event_numbers_have_no_gaps_whatever_fails_beside_them
             numbers_of_a_refused_work_are_given_again
@@ -134,7 +145,10 @@ macro_rules! store_conformance {
             }
         )*
     };
-    (@table: $($case:ident)*) => {
+    (@table $($first:ident)*: $($case:ident)*) => {
+        $crate::store_conformance! { @rows $($first)* $($case)* }
+    };
+    (@rows $($case:ident)*) => {
         [$((
             stringify!($case),
             (|store| Box::pin($crate::store::$case(store))) as $crate::store::Case,

@@ -1,0 +1,146 @@
+//! The events that the bus was not told of, the duties, and the server's clock.
+//!
+//! The event log is the outbox: the table `told` says how far each team's events
+//! were told, and what is beyond is left to tell.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use collective_core::Timestamp;
+use collective_core::ports::StoreError;
+use collective_core::ports::outbox::{Duty, Outbox, Post};
+use deadpool_postgres::ClientWrapper;
+
+use super::PgStore;
+use super::column::{Columns, at_most};
+use super::duty;
+use super::error::store_error;
+use super::listener::Listener;
+use super::pool::{Lent, Pools, closed, prepared};
+use super::statements::statements;
+
+statements! { "outbox":
+    BACKLOG = "
+        SELECT COALESCE(SUM(last_seq - COALESCE(told.seq, 0)), 0)::bigint
+        FROM teams LEFT JOIN told ON told.team = teams.number";
+    CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+}
+
+/// What the outbox keeps beside the pools.
+#[derive(Default)]
+pub(super) struct Keep {
+    listener: Mutex<Option<Arc<Listener>>>,
+    /// Connections that have asked for a duty which others have, to ask again with.
+    candidates: Mutex<HashMap<Duty, ClientWrapper>>,
+}
+
+impl Keep {
+    fn listener(&self, pools: &Arc<Pools>) -> Arc<Listener> {
+        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        let listener = listener.get_or_insert_with(|| Arc::new(Listener::start(Arc::clone(pools))));
+        Arc::clone(listener)
+    }
+
+    fn candidate(&self, duty: Duty) -> Option<ClientWrapper> {
+        let mut candidates = self
+            .candidates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        candidates
+            .remove(&duty)
+            .filter(|client| !client.is_closed())
+    }
+
+    fn keep_candidate(&self, duty: Duty, client: ClientWrapper) {
+        let mut candidates = self
+            .candidates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        candidates.insert(duty, client);
+    }
+
+    /// Closes what is open, and ends the waits.
+    pub(super) fn close(&self) {
+        let listener = self
+            .listener
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(listener) = listener {
+            listener.wake();
+        }
+        self.candidates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+#[async_trait]
+impl Outbox for PgStore {
+    async fn take(&self, duty: Duty, now: Timestamp) -> Result<Option<Box<dyn Post>>, StoreError> {
+        let client = match self.keep.candidate(duty) {
+            Some(client) => client,
+            None => self.pools.own().await?,
+        };
+        match duty::take(client, duty, now).await? {
+            Ok(post) => Ok(Some(Box::new(post))),
+            Err(client) if self.pools.is_closed() => {
+                drop(client);
+                Err(closed())
+            }
+            Err(client) => {
+                self.keep.keep_candidate(duty, client);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn committed(&self) -> Result<(), StoreError> {
+        if self.pools.is_closed() {
+            return Err(closed());
+        }
+        self.keep.listener(&self.pools).heard().await;
+        match self.pools.is_closed() {
+            true => Err(closed()),
+            false => Ok(()),
+        }
+    }
+
+    async fn backlog(&self, limit: u64) -> Result<u64, StoreError> {
+        let untold: i64 = self.ask_one(BACKLOG).await?;
+        Ok(untold.max(0).unsigned_abs().min(limit))
+    }
+
+    async fn clock_offset(&self, now: Timestamp) -> Result<i64, StoreError> {
+        let called = Instant::now();
+        let client = Lent::new(self.pools.reader().await?);
+        let statement = prepared(&client, CLOCK).await?;
+        let sent = called.elapsed();
+        let row = client
+            .query_one(&statement, &[])
+            .await
+            .map_err(|error| store_error(&error))?;
+        let answered = called.elapsed();
+        client.give_back();
+        // The server looked at its clock half-way between the two.
+        let looked: i64 = at_most(((sent + answered) / 2).as_micros());
+        let server: i64 = row.value(0)?;
+        Ok(server.saturating_sub(now.micros().saturating_add(looked)))
+    }
+}
+
+impl PgStore {
+    async fn ask_one(&self, sql: &'static str) -> Result<i64, StoreError> {
+        let client = Lent::new(self.pools.reader().await?);
+        let statement = prepared(&client, sql).await?;
+        let row = client
+            .query_one(&statement, &[])
+            .await
+            .map_err(|error| store_error(&error))?;
+        client.give_back();
+        row.value(0)
+    }
+}
