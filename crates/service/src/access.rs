@@ -111,7 +111,8 @@ pub(crate) async fn require_agent(
     }
 }
 
-async fn denied(hub: &Hub, who: &Principal, rejection: Rejection) -> Rejection {
+/// Writes a denial down, and hands it on.
+pub(crate) async fn denied(hub: &Hub, who: &Principal, rejection: Rejection) -> Rejection {
     let now = hub.now();
     let bucket = format!("audit/{}", who.team);
     if hub.cache().take(&bucket, AUDIT_LIMIT, now).await == Ok(Permit::Granted) {

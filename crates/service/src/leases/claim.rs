@@ -8,13 +8,13 @@ use collective_core::explain::{Hold, open_lanes};
 use collective_core::limits::{
     MAX_BATCH, MAX_DEPENDENCY_RESULTS_LEN, MAX_LEASE, MAX_PAGE, MIN_LEASE,
 };
-use collective_core::ports::Topic;
 use collective_core::ports::store::{Failed, Tx};
+use collective_core::ports::{StoreError, Topic};
 use collective_core::question::QuestionState;
 use collective_core::role::{Permission, Principal};
 use collective_core::task::order::sort_candidates;
 use collective_core::task::{LeaseToken, Task, TaskRef};
-use collective_core::{AgentName, Code, Rejection, Span, TaskId, TeamName, Timestamp};
+use collective_core::{AgentName, Code, QueueName, Rejection, Span, TaskId, TeamName, Timestamp};
 
 use crate::access::{require, require_agent};
 use crate::ledger::Ledger;
@@ -35,13 +35,7 @@ pub async fn claim(
         )
         .at("max"));
     }
-    if request.lease < MIN_LEASE || request.lease > MAX_LEASE {
-        return Err(Rejection::new(
-            Code::InvalidField,
-            format!("must be {MIN_LEASE} to {MAX_LEASE}, not {}", request.lease),
-        )
-        .at("lease"));
-    }
+    check_length(request.lease)?;
     if hub.draining() {
         return Err(draining());
     }
@@ -72,7 +66,19 @@ pub async fn claim(
     Ok(claimed.unwrap_or(first))
 }
 
-fn draining() -> Rejection {
+/// A lease's length must be within its bounds.
+pub(super) fn check_length(lease: Span) -> Result<(), Rejection> {
+    if lease < MIN_LEASE || lease > MAX_LEASE {
+        return Err(Rejection::new(
+            Code::InvalidField,
+            format!("must be {MIN_LEASE} to {MAX_LEASE}, not {lease}"),
+        )
+        .at("lease"));
+    }
+    Ok(())
+}
+
+pub(super) fn draining() -> Rejection {
     Rejection::new(
         Code::Draining,
         "the server is stopping and hands out nothing",
@@ -130,13 +136,7 @@ async fn pick(
     now: Timestamp,
 ) -> Result<Result<Vec<Task>, Hold>, Failed> {
     let held = tx.held_by(team, &agent.name).await?;
-    let paused: HashSet<_> = tx
-        .queues(team)
-        .await?
-        .into_iter()
-        .filter(|queue| queue.paused)
-        .map(|queue| queue.name)
-        .collect();
+    let paused = paused(tx, team).await?;
     let lanes = match open_lanes(agent, held, &paused) {
         Ok(lanes) => lanes,
         Err(hold) => return Ok(Err(hold)),
@@ -153,8 +153,20 @@ async fn pick(
     }))
 }
 
+/// The team's paused queues.
+pub(super) async fn paused(
+    tx: &mut dyn Tx,
+    team: &TeamName,
+) -> Result<HashSet<QueueName>, StoreError> {
+    let queues = tx.queues(team).await?.into_iter();
+    Ok(queues
+        .filter(|queue| queue.paused)
+        .map(|queue| queue.name)
+        .collect())
+}
+
 /// A claimed task with what its attempt needs.
-async fn describe(
+pub(super) async fn describe(
     tx: &mut dyn Tx,
     team: &TeamName,
     task: &Task,

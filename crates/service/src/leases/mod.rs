@@ -4,6 +4,7 @@
 
 mod claim;
 mod heartbeat;
+mod offered;
 mod report;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use collective_core::{Code, Rejection, TaskId, TeamName};
 pub use claim::claim;
 pub use heartbeat::heartbeat;
 pub(crate) use heartbeat::{progress, recover};
+pub use offered::claim_offered;
 pub use report::{append_log, complete, fail, release};
 
 fn bounded_batch(size: usize, field: &str) -> Result<(), Rejection> {

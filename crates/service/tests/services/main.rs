@@ -7,6 +7,7 @@
 
 mod access;
 mod explain;
+mod offered;
 mod reports;
 mod team;
 mod waiting;
