@@ -15,6 +15,7 @@ pub mod leases;
 mod ledger;
 mod memory;
 pub mod messages;
+pub mod migrate;
 pub mod questions;
 pub mod queues;
 pub mod reaper;

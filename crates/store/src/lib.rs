@@ -8,4 +8,4 @@ pub mod postgres;
 pub mod sqlite;
 
 pub use postgres::{Password, PgCounters, PgHost, PgOptions, PgStore, TlsMode};
-pub use sqlite::{SqliteCounters, SqliteOptions, SqliteStore, Synchronous};
+pub use sqlite::{FolderLock, SqliteCounters, SqliteOptions, SqliteStore, Synchronous};

@@ -384,6 +384,14 @@ pub trait Query: Send {
         key: &str,
         since: Timestamp,
     ) -> Result<Option<Remembered>, StoreError>;
+    /// Every remembered answer with its key and its time, by the bytes of the
+    /// keys, those after `after`; for whoever copies a store.
+    async fn answers(
+        &mut self,
+        team: &TeamName,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Remembered, Timestamp)>, StoreError>;
 }
 
 /// Writing. `lock_*` reads for change: no other work moves these rows until this one has ended.

@@ -17,6 +17,9 @@ statements! { "answers":
     REMEMBERED = concat!("
         SELECT request_hash, answer FROM answers
         WHERE team = ", team!(), " AND key = $2 AND at >= $3");
+    ALL = concat!("
+        SELECT key, request_hash, answer, at FROM answers
+        WHERE team = ", team!(), " AND key > $2 ORDER BY key LIMIT $3");
     FORGET = "
         WITH forgotten AS (DELETE FROM answers WHERE at < $1 RETURNING 1)
         SELECT COUNT(*) FROM forgotten";
@@ -57,6 +60,28 @@ pub(super) async fn remembered(
         request_hash: row.hash(0)?,
         answer: row.text(1)?,
     }))
+}
+
+/// Answers with keys after `after`, by key.
+pub(super) async fn all(
+    ask: &mut impl Access,
+    team: &TeamName,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<(String, Remembered, Timestamp)>, StoreError> {
+    let after = Text::of(after);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    ask.rows(ALL, &[&team.as_str(), &after, &limit])
+        .await?
+        .iter()
+        .map(|row| {
+            let answer = Remembered {
+                request_hash: row.hash(1)?,
+                answer: row.text(2)?,
+            };
+            Ok((row.text(0)?, answer, row.time(3)?))
+        })
+        .collect()
 }
 
 /// Forgets the answers older than `before`.

@@ -319,4 +319,13 @@ impl<A: Access> Query for View<A> {
     ) -> Result<Option<Remembered>, StoreError> {
         answers::remembered(&mut self.access, team, key, since).await
     }
+
+    async fn answers(
+        &mut self,
+        team: &TeamName,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Remembered, Timestamp)>, StoreError> {
+        answers::all(&mut self.access, team, after, limit).await
+    }
 }

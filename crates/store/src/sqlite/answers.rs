@@ -4,7 +4,7 @@ use collective_core::ports::store::Remembered;
 use collective_core::{TeamName, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::column::Columns;
+use super::column::{Columns, Unsigned};
 
 /// Remembers an answer; an older one under the same key has expired and gives way.
 pub(super) fn remember(
@@ -50,6 +50,31 @@ pub(super) fn remembered(
         })
         .optional()
         .map(Option::flatten)
+}
+
+/// Answers with keys after `after`, by key.
+pub(super) fn all(
+    connection: &Connection,
+    team: &TeamName,
+    after: &str,
+    limit: usize,
+) -> rusqlite::Result<Vec<(String, Remembered, Timestamp)>> {
+    connection
+        .prepare_cached(
+            "SELECT key, request_hash, answer, at FROM answers
+             WHERE team = ?1 AND key > ?2 ORDER BY key LIMIT ?3",
+        )?
+        .query_map(
+            params![team.as_str(), after, Unsigned::limit(limit)],
+            |row| {
+                let answer = Remembered {
+                    request_hash: row.get(1)?,
+                    answer: row.get(2)?,
+                };
+                Ok((row.get(0)?, answer, row.time(3)?))
+            },
+        )?
+        .collect()
 }
 
 /// Forgets the answers older than `before`.

@@ -24,14 +24,15 @@ const MAX_HOLDER_LEN: u64 = 32;
 /// A data folder that this process holds. The lock ends with the value, and
 /// with the process however it ends.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub struct Folder {
     path: PathBuf,
     lock: File,
 }
 
 impl Folder {
     /// Creates the folder if it isn't there, and takes its lock.
-    pub(super) fn hold(path: &Path) -> Result<Self, StoreError> {
+    /// Fails as [`StoreError::InUse`] while another process holds it.
+    pub fn hold(path: &Path) -> Result<Self, StoreError> {
         DirBuilder::new()
             .recursive(true)
             .mode(FOLDER_MODE)

@@ -42,6 +42,7 @@ use collective_core::ports::{Failed, Query, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use folder::Folder;
+pub use folder::Folder as FolderLock;
 use reader::Readers;
 use writer::{Counters, Job, MAX_WAITING, Outcome, Request, Task, Writer};
 

@@ -391,4 +391,16 @@ impl<A: Access> Query for View<A> {
             .run(move |c| answers::remembered(c, &team, &key, since))
             .await
     }
+
+    async fn answers(
+        &mut self,
+        team: &TeamName,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Remembered, Timestamp)>, StoreError> {
+        let (team, after) = (team.clone(), after.to_owned());
+        self.access
+            .run(move |c| answers::all(c, &team, &after, limit))
+            .await
+    }
 }

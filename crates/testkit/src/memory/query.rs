@@ -509,4 +509,20 @@ impl<A: Access> Query for View<A> {
             (*at >= since).then(|| answer.clone())
         })
     }
+
+    async fn answers(
+        &mut self,
+        team: &TeamName,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Remembered, Timestamp)>, StoreError> {
+        self.0.of_team(team, |team| {
+            team.remembered
+                .iter()
+                .filter(|(key, _)| key.as_str() > after)
+                .map(|(key, (answer, at))| (key.clone(), answer.clone(), *at))
+                .take(limit)
+                .collect()
+        })
+    }
 }

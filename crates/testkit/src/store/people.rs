@@ -173,6 +173,17 @@ pub async fn answers_are_remembered_for_a_time(store: &dyn Store) {
     assert_eq!(remembered("b", 0).await, Some(answer(2)));
     assert_eq!(remembered("ä \u{1f980}", 0).await, Some(answer(3)));
     assert_eq!(remembered("c", 0).await, None);
+    let listed = async |after: &str, limit: usize| {
+        let mut reader = reader(store).await;
+        reader.answers(&team, after, limit).await.expect("answers")
+    };
+    let all = [
+        ("a".to_owned(), answer(1), at(10)),
+        ("b".to_owned(), answer(2), at(20)),
+        ("ä \u{1f980}".to_owned(), answer(3), at(30)),
+    ];
+    assert_eq!(listed("", 10).await, all, "by key");
+    assert_eq!(listed("a", 1).await, all[1..2], "a page after a key");
     let of = team.clone();
     let (forgotten, _) = done(store, move |tx| {
         Box::pin(async move {

@@ -118,6 +118,7 @@ questions! {
     task_events(team: &TeamName, task: TaskId, limit: usize) -> [Vec<Event>];
     last_seq(team: &TeamName) -> [u64];
     remembered(team: &TeamName, key: &str, since: Timestamp) -> [Option<Remembered>];
+    answers(team: &TeamName, after: &str, limit: usize) -> [Vec<(String, Remembered, Timestamp)>];
 }
 
 /// The port's writes. Those that are left out answer with nothing.
