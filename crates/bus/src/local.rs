@@ -85,6 +85,13 @@ impl LocalBus {
         }
     }
 
+    /// Gives every live subscription its wake-up, for whoever can't tell what was missed.
+    pub fn wake_everyone(&self) {
+        for waiter in self.registry.mark_everyone() {
+            waiter.waker.wake();
+        }
+    }
+
     /// How much it holds right now.
     pub fn load(&self) -> Load {
         let table = self.registry.read();
@@ -235,6 +242,13 @@ impl Registry {
         }
         fresh
     }
+
+    /// Gives everyone a wake-up, and returns those who had none.
+    fn mark_everyone(&self) -> Vec<Arc<Waiter>> {
+        let table = self.read();
+        let waiters = table.listeners.values().flat_map(BTreeMap::values);
+        waiters.filter(|waiter| waiter.mark()).cloned().collect()
+    }
 }
 
 #[cfg(test)]
@@ -277,6 +291,19 @@ mod tests {
         publish(&bus, &[news()]);
         assert_eq!(waiting.wake().now_or_never(), Some(Ok(())));
         assert_eq!(waiting.wake().now_or_never(), None);
+    }
+
+    #[test]
+    fn everyone_is_woken_once_whatever_they_wait_for() {
+        let bus = LocalBus::new();
+        let task = Topic::Task(collective_core::TaskId(uuid(1)));
+        let mut all = [&[feed(), task.clone()][..], &[task], &[feed()]]
+            .map(|topics| subscribe(&bus, topics).unwrap());
+        bus.wake_everyone();
+        for waiting in &mut all {
+            assert_eq!(waiting.wake().now_or_never(), Some(Ok(())));
+            assert_eq!(waiting.wake().now_or_never(), None);
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use collective_core::ports::{Bus, Subscription, Topic};
 use collective_core::role::Role;
 use collective_core::task::{Epoch, Lane, Priority, Queued, TaskState};
 use collective_core::{AgentName, MessageId, QueueName, Span, TaskId, TeamName, Timestamp};
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -30,10 +31,19 @@ pub const QUIET: Duration = Duration::from_millis(150);
 /// `make` is a path to an `async fn()` that gives an empty bus behind a
 /// pointer, such as `Arc<LocalBus>`. What the bus needs to live (a server, a
 /// folder) can be kept in the same value, as long as it derefs to the bus.
+///
+/// `table` in its place gives the cases as a table of names and functions, for
+/// an adapter that runs them all on one server.
 #[macro_export]
 macro_rules! bus_conformance {
+    (table) => {
+        $crate::bus_conformance! { @each [@table] }
+    };
     ($make:path) => {
-        $crate::bus_conformance! { @cases $make:
+        $crate::bus_conformance! { @each [@tests $make] }
+    };
+    (@each [$($what:tt)*]) => {
+        $crate::bus_conformance! { $($what)*:
             every_topic_of_an_event_is_woken
             other_topics_are_not_woken
             teams_do_not_hear_each_other
@@ -50,7 +60,7 @@ macro_rules! bus_conformance {
             a_bus_that_works_says_so
         }
     };
-    (@cases $make:path: $($case:ident)*) => {
+    (@tests $make:path: $($case:ident)*) => {
         $(
             #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
@@ -59,7 +69,16 @@ macro_rules! bus_conformance {
             }
         )*
     };
+    (@table: $($case:ident)*) => {
+        [$((
+            stringify!($case),
+            (|bus| Box::pin($crate::bus::$case(bus))) as $crate::bus::Case,
+        )),*]
+    };
 }
+
+/// A case of the suite, as an entry of its table.
+pub type Case = for<'b> fn(&'b dyn Bus) -> BoxFuture<'b, ()>;
 
 /// Whom each kind of event concerns is woken by it.
 pub async fn every_topic_of_an_event_is_woken(bus: &dyn Bus) {

@@ -1,0 +1,103 @@
+//! Offers on the task queues: persistent, confirmed, and given back when their
+//! queue is missing, so that it is made.
+
+use std::collections::{BTreeSet, HashSet};
+
+use collective_core::TeamName;
+use collective_core::ports::{Depth, Offer};
+use collective_core::task::{Lane, Priority};
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+
+use super::cloudevents::of_offer;
+use super::error::Trouble;
+use super::publisher::Message;
+use super::session::{Link, Shared};
+use super::topology::{declare_lane, task_key, task_queue};
+
+/// Offers tasks and makes the queues that are missing.
+pub(super) async fn offer(shared: &Shared, offers: &[Offer]) -> Result<(), Trouble> {
+    let messages: Vec<Message> = offers.iter().map(of_offer).collect::<Result<_, _>>()?;
+    let link = shared.link()?;
+    let homeless = send(&link, shared, &messages).await?;
+    if homeless.is_empty() {
+        return Ok(());
+    }
+    let is_homeless = |message: &Message| homeless.contains(&message.key);
+    let lanes: BTreeSet<(&TeamName, String)> = offers
+        .iter()
+        .zip(&messages)
+        .filter(|(_, message)| is_homeless(message))
+        .map(|(offer, _)| (&offer.team, offer.lane.to_string()))
+        .collect();
+    for (team, lane) in lanes {
+        let lane: Lane = lane.parse().map_err(|_| Trouble::Unwritable {
+            said: format!("`{lane}` is no lane"),
+        })?;
+        declare(shared, &link, team, &lane).await?;
+    }
+    let again: Vec<Message> = messages.into_iter().filter(is_homeless).collect();
+    match send(&link, shared, &again).await?.into_iter().next() {
+        Some(key) => Err(Trouble::Unroutable { key }),
+        None => Ok(()),
+    }
+}
+
+/// Sends a batch; gives the routing keys that have no queue.
+async fn send(
+    link: &Link,
+    shared: &Shared,
+    messages: &[Message],
+) -> Result<HashSet<String>, Trouble> {
+    let returned = link.send_surely(messages, shared).await?;
+    Ok(returned
+        .iter()
+        .map(|message| message.routing_key.to_string())
+        .collect())
+}
+
+/// Makes the queues of a lane.
+pub(super) async fn declare(
+    shared: &Shared,
+    link: &Link,
+    team: &TeamName,
+    lane: &Lane,
+) -> Result<(), Trouble> {
+    let channel = link.errand(shared, "declaring a lane").await?;
+    let declared = shared
+        .bounded(
+            "declaring a lane",
+            declare_lane(&channel, &shared.options, team, lane),
+        )
+        .await;
+    channel.done().await;
+    declared
+}
+
+/// How many offers lie in a queue and who listens; nothing if there is no such queue.
+pub(super) async fn depth(
+    shared: &Shared,
+    link: &Link,
+    team: &TeamName,
+    lane: &Lane,
+    priority: Priority,
+) -> Result<Option<Depth>, Trouble> {
+    let queue = task_queue(&task_key(team, lane, priority));
+    let what = format!("looking at `{queue}`");
+    let channel = link.errand(shared, &what).await?;
+    let look = async {
+        let passive = QueueDeclareOptions::durable().passive();
+        let looked = channel.queue_declare(queue.as_str().into(), passive, FieldTable::default());
+        match looked.await {
+            Ok(found) => Ok(Some(Depth {
+                ready: found.message_count().into(),
+                consumers: found.consumer_count().into(),
+            })),
+            Err(error) if Trouble::is_not_found(&error) => Ok(None),
+            Err(error) => Err(Trouble::read(&error, &shared.options, &what, Some(&queue))),
+        }
+    };
+    let found = shared.bounded(&what, look).await;
+    channel.done().await;
+    found
+}
