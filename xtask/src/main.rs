@@ -5,6 +5,7 @@
 
 mod bench;
 mod cargo;
+mod drill;
 mod gate;
 
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ enum Chore {
     Test(gate::Options),
     /// Measure the server, or its peers, in an optimised build
     Bench(bench::Options),
+    /// Kill parts of a team under load and check that nothing was lost
+    Drill(drill::Options),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
     let ended = match arguments.chore {
         Chore::Test(options) => gate::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Drill(options) => drill::run(&options),
     };
     match ended {
         Ok(code) => code,

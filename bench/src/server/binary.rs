@@ -55,12 +55,34 @@ impl Server {
 
     /// The same with arguments of `collective up`.
     pub(super) fn start_with(bench: &Bench<'_>, folder: &str, arguments: &[&str]) -> Result<Self> {
+        if let Some(engine) = &bench.engine
+            && !bench.scratch.path().join(folder).exists()
+        {
+            engine.create_database(folder)?;
+        }
+        Self::run(bench, folder, folder, arguments)
+    }
+
+    /// Another replica beside one that runs on an engine: it has a folder of
+    /// its own, and lets the same administrator in.
+    pub(super) fn start_beside(bench: &Bench<'_>, first: &str, folder: &str) -> Result<Self> {
+        let data = bench.scratch.path().join(folder);
+        fs::create_dir(&data).context("cannot create a data folder")?;
+        let token = bench.scratch.path().join(first).join("token");
+        fs::copy(token, data.join("token")).context("cannot share the token")?;
+        Self::run(bench, folder, first, &[])
+    }
+
+    fn run(bench: &Bench<'_>, folder: &str, database: &str, arguments: &[&str]) -> Result<Self> {
         let data = bench.scratch.path().join(folder);
         let port = free_port()?;
         let mut command = Command::new(&bench.server);
         command.arg("up").arg("--data").arg(&data);
         command.args(["--listen", &format!("127.0.0.1:{port}")]);
         command.args(arguments);
+        if let Some(engine) = &bench.engine {
+            engine.surround(&mut command, database);
+        }
         let began = Instant::now();
         let mut process = Process::start("server", command, bench.scratch.path(), Signal::TERM)?;
         process.wait_until(START_LIMIT, |_| is_ready(port))?;

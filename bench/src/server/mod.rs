@@ -2,6 +2,7 @@
 //! use: an optimised build, a data folder on the real disk, durable commits.
 
 mod binary;
+mod engine;
 mod growth;
 mod latency;
 mod limit;
@@ -19,9 +20,12 @@ use tokio::runtime::Runtime;
 
 use crate::report::{Figure, Report};
 use collective_testkit::interrupt;
+use engine::Engine;
 
 /// The subject of the server's figures.
 pub(crate) const NAME: &str = "collective";
+/// The same where the server stands on a distributed engine.
+pub(crate) const DISTRIBUTED: &str = "collective on PostgreSQL, RabbitMQ and Redis";
 /// What the headline figures begin with: batches of 64 throughout.
 pub(crate) const BATCHED: &str = "created to completed, batches of 64";
 /// The subject of what the machine allows at most.
@@ -45,9 +49,21 @@ pub(crate) struct Options {
     /// Grow the store to this many queued tasks
     #[arg(long, value_name = "TASKS", default_value_t = 1_000_000)]
     grow_to: u64,
+    /// What the server stands on
+    #[arg(long, value_enum, default_value = "embedded")]
+    engine: Kind,
     /// Measure only this
     #[arg(long = "part", value_name = "PART")]
     parts: Vec<Part>,
+}
+
+/// What a server stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// SQLite, bus and cache in the process
+    Embedded,
+    /// PostgreSQL, RabbitMQ and Redis, started for the run
+    Distributed,
 }
 
 /// One kind of measurement.
@@ -91,6 +107,8 @@ struct Bench<'a> {
     server: PathBuf,
     /// Removed when the run ends.
     scratch: TempDir,
+    /// Nothing for a server that has everything embedded.
+    engine: Option<Engine>,
     runtime: &'a Runtime,
 }
 
@@ -110,15 +128,30 @@ pub(crate) fn measure(options: &Options, runtime: &Runtime, report: &mut Report)
             .prefix("collective-bench-")
             .tempdir()
             .context("cannot create a temporary folder")?,
+        engine: match options.engine {
+            Kind::Embedded => None,
+            Kind::Distributed => Some(Engine::start()?),
+        },
         runtime,
+    };
+    let name = if bench.engine.is_some() {
+        DISTRIBUTED
+    } else {
+        NAME
     };
     for part in Part::ALL {
         if !options.parts.is_empty() && !options.parts.contains(&part) {
             continue;
         }
         interrupt::check()?;
-        eprintln!("measuring {NAME}: {}", part.name());
-        report.take(&format!("{NAME}: {}", part.name()), run(part, &bench));
+        eprintln!("measuring {name}: {}", part.name());
+        let measured = run(part, &bench).map(|mut figures| {
+            for figure in figures.iter_mut().filter(|figure| figure.subject == NAME) {
+                name.clone_into(&mut figure.subject);
+            }
+            figures
+        });
+        report.take(&format!("{name}: {}", part.name()), measured);
     }
     Ok(())
 }

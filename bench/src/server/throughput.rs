@@ -12,8 +12,12 @@ use collective_testkit::process::cpu_time;
 
 /// How many agents work at once.
 const AGENTS: [usize; 3] = [1, 8, 64];
-/// What the best run with batches should reach on two cores.
+/// What the runs with batches should reach on two cores.
 const TARGET: Target = Target::AtLeast(10_000.0);
+/// The same where a broker and a database run beside it on those cores.
+const DISTRIBUTED_TARGET: Target = Target::AtLeast(3_000.0);
+/// What a second replica on the same cores may cost.
+const REPLICA_TARGET: Target = Target::AtLeast(0.9);
 /// A run that claims one by one has a fraction of the tasks.
 const FEWER: u64 = 10;
 /// What `--sync` says: commits wait for the disk, as they do by default.
@@ -34,26 +38,45 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
                 batch,
                 tasks,
                 sync: FULL,
+                replicas: 1,
             };
             let measured = run.measure(bench)?;
             let rate = measured.rate(&run);
             figures.push(if batch == 1 {
                 rate
             } else {
-                rate.with_target(TARGET)
+                rate.with_target(if bench.engine.is_some() {
+                    DISTRIBUTED_TARGET
+                } else {
+                    TARGET
+                })
             });
             if agents == USUAL {
                 figures.extend(measured.cpu(&run));
             }
         }
     }
-    let run = Run {
+    let mut run = Run {
         agents: USUAL,
         batch: BATCH as u32,
         tasks,
-        sync: NORMAL,
+        sync: FULL,
+        replicas: 1,
     };
-    figures.push(run.measure(bench)?.rate(&run));
+    if bench.engine.is_none() {
+        run.sync = NORMAL;
+        figures.push(run.measure(bench)?.rate(&run));
+        return Ok(figures);
+    }
+    let alone = run.rate_of(&figures);
+    run.replicas = 2;
+    let both = run.measure(bench)?.rate(&run);
+    if let Some(alone) = alone {
+        let what = "two replicas to one";
+        let ratio = Figure::new(NAME, what, both.value / alone, Unit::Times, tasks);
+        figures.push(ratio.with_target(REPLICA_TARGET));
+    }
+    figures.push(both);
     Ok(figures)
 }
 
@@ -64,6 +87,8 @@ struct Run {
     batch: u32,
     tasks: u64,
     sync: &'static str,
+    /// Servers that the agents are spread over.
+    replicas: usize,
 }
 
 /// What a run took.
@@ -80,14 +105,34 @@ impl Run {
             batch,
             tasks,
             sync,
+            replicas,
         } = *self;
-        let folder = format!("throughput-{agents}-{batch}-{sync}");
-        let server = Server::start_with(bench, &folder, &["--sync", sync])?;
-        let leader = server.client()?;
+        let folder = format!("throughput-{agents}-{batch}-{sync}-{replicas}");
+        let sync_arguments = ["--sync", sync];
+        let arguments: &[&str] = if bench.engine.is_some() {
+            &[]
+        } else {
+            &sync_arguments
+        };
+        let server = Server::start_with(bench, &folder, arguments)?;
+        let mut others = Vec::new();
+        for number in 1..replicas {
+            others.push(Server::start_beside(
+                bench,
+                &folder,
+                &format!("{folder}-{number}"),
+            )?);
+        }
+        let mut clients = vec![server.client()?];
+        for other in &others {
+            clients.push(other.client()?);
+        }
+        let leader = clients[0].clone();
         bench.block_on(async {
             let mut team = Vec::with_capacity(agents);
             for number in 0..agents {
-                team.push(Agent::register(&leader, "worker", number, batch).await?);
+                let client = &clients[number % clients.len()];
+                team.push(Agent::register(client, "worker", number, batch).await?);
             }
             let (server_cpu, driver_cpu) = (server.cpu_time()?, cpu_time("self")?);
             let wall = team::run(&leader, &team, tasks, BATCH).await?;
@@ -107,7 +152,21 @@ impl Run {
             (1, _) => "created to completed, one by one".to_owned(),
             _ => BATCHED.to_owned(),
         };
-        format!("{how}, {} agent{plural}", self.agents)
+        let replicas = if self.replicas == 1 {
+            String::new()
+        } else {
+            format!(", {} replicas", self.replicas)
+        };
+        format!("{how}, {} agent{plural}{replicas}", self.agents)
+    }
+
+    /// What this run gave, if it is among the figures.
+    fn rate_of(&self, figures: &[Figure]) -> Option<f64> {
+        let what = self.what();
+        figures
+            .iter()
+            .find(|figure| figure.what == what)
+            .map(|figure| figure.value)
     }
 }
 
