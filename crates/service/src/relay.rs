@@ -88,7 +88,7 @@ impl Relay {
         Ok(())
     }
 
-    async fn wait(&self) {
+    async fn wait(&mut self) {
         if let Ok(Err(error)) =
             tokio::time::timeout(LOOK_AGAIN, self.shared.outbox.committed()).await
         {
@@ -113,7 +113,7 @@ impl Relay {
         if events.iter().any(|event| moves_lanes(&event.fact)) {
             self.find_lanes().await?;
         }
-        let offers = self.offers(&events).await?;
+        let offers = offers(&self.hub, &self.lanes, &events).await?;
         let told = async {
             self.hub.bus().publish(&events).await?;
             self.shared.broker.offer(&offers).await
@@ -129,35 +129,6 @@ impl Relay {
         let up_to: Vec<(TeamName, u64)> = up_to.into_iter().collect();
         self.post.told(&up_to).await?;
         Ok(Ok(events.len()))
-    }
-
-    /// What the events make ready for agents on the broker.
-    async fn offers(&self, events: &[Event]) -> Result<Vec<Offer>, Rejection> {
-        let mut offers = Vec::new();
-        if self.lanes.is_empty() {
-            return Ok(offers);
-        }
-        let mut query = self.hub.read().await?;
-        for event in events {
-            let Some((task, lane)) = readied(&event.fact) else {
-                continue;
-            };
-            if !self.serves(&event.team, lane) {
-                continue;
-            }
-            if let Some(task) = query.task(&event.team, task).await?
-                && task.state == TaskState::Queued
-            {
-                offers.push(offer(&event.team, &task));
-            }
-        }
-        Ok(offers)
-    }
-
-    fn serves(&self, team: &TeamName, lane: &Lane) -> bool {
-        self.lanes
-            .get(team)
-            .is_some_and(|lanes| lanes.contains(lane))
     }
 
     /// Looks anew which lanes agents on the broker serve.
@@ -210,7 +181,7 @@ impl Relay {
                     if there >= queued {
                         continue;
                     }
-                    let offers = self.queued(team, lane, priority).await?;
+                    let offers = queued_offers(&self.hub, team, lane, priority).await?;
                     tracing::info!(%team, %lane, priority = priority.as_str(), queued, there,
                         offered = offers.len(), "offers are missing on the broker");
                     if let Err(error) = self.shared.broker.offer(&offers).await {
@@ -221,35 +192,59 @@ impl Relay {
         }
         Ok(Ok(()))
     }
+}
 
-    /// Queued tasks of a lane and priority, the oldest first, bounded.
-    async fn queued(
-        &self,
-        team: &TeamName,
-        lane: &Lane,
-        priority: Priority,
-    ) -> Result<Vec<Offer>, Rejection> {
-        let filter = TaskFilter {
-            states: vec![TaskState::Queued],
-            lane: Some(lane.clone()),
-            ..TaskFilter::default()
-        };
-        let mut query = self.hub.read().await?;
-        let mut found = Vec::new();
-        let mut before = None;
-        loop {
-            let page = query.list_tasks(team, &filter, before, MAX_PAGE).await?;
-            before = page.last().map(|task| task.number);
-            let of_priority = page.iter().filter(|task| task.spec.priority == priority);
-            found.extend(of_priority.map(|task| offer(team, task)));
-            if page.len() < MAX_PAGE || found.len() >= MAX_OFFERS {
-                break;
-            }
-        }
-        found.sort_by_key(|offer| (offer.ready_at, offer.number));
-        found.truncate(MAX_OFFERS);
-        Ok(found)
+/// What the events make ready for agents on the broker.
+async fn offers(hub: &Hub, served: &Lanes, events: &[Event]) -> Result<Vec<Offer>, Rejection> {
+    let mut offers = Vec::new();
+    if served.is_empty() {
+        return Ok(offers);
     }
+    let mut query = hub.read().await?;
+    for event in events {
+        let Some((task, lane)) = readied(&event.fact) else {
+            continue;
+        };
+        let lanes = served.get(&event.team);
+        if !lanes.is_some_and(|lanes| lanes.contains(lane)) {
+            continue;
+        }
+        if let Some(task) = query.task(&event.team, task).await?
+            && task.state == TaskState::Queued
+        {
+            offers.push(offer(&event.team, &task));
+        }
+    }
+    Ok(offers)
+}
+
+/// Queued tasks of a lane and priority, the oldest first, bounded.
+async fn queued_offers(
+    hub: &Hub,
+    team: &TeamName,
+    lane: &Lane,
+    priority: Priority,
+) -> Result<Vec<Offer>, Rejection> {
+    let filter = TaskFilter {
+        states: vec![TaskState::Queued],
+        lane: Some(lane.clone()),
+        ..TaskFilter::default()
+    };
+    let mut query = hub.read().await?;
+    let mut found = Vec::new();
+    let mut before = None;
+    loop {
+        let page = query.list_tasks(team, &filter, before, MAX_PAGE).await?;
+        before = page.last().map(|task| task.number);
+        let of_priority = page.iter().filter(|task| task.spec.priority == priority);
+        found.extend(of_priority.map(|task| offer(team, task)));
+        if page.len() < MAX_PAGE || found.len() >= MAX_OFFERS {
+            break;
+        }
+    }
+    found.sort_by_key(|offer| (offer.ready_at, offer.number));
+    found.truncate(MAX_OFFERS);
+    Ok(found)
 }
 
 fn moves_lanes(fact: &Fact) -> bool {
