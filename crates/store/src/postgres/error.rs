@@ -28,11 +28,23 @@ pub(super) fn connect_error(error: &Error, place: &str) -> StoreError {
             }
             other => other,
         },
+        None if is_read_only(error) => {
+            StoreError::Unavailable(format!("PostgreSQL is read only, as a standby is: {place}"))
+        }
         None => StoreError::Unavailable(format!(
             "no connection to PostgreSQL at {place}: {}",
             with_sources(error)
         )),
     }
+}
+
+/// Whether a server was left because it can't be written to.
+fn is_read_only(error: &Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref());
+    source.is_some_and(|error: &std::io::Error| {
+        error.kind() == std::io::ErrorKind::PermissionDenied
+            && error.to_string().contains("does not allow writes")
+    })
 }
 
 /// Whether the server said that the transaction has failed already: the

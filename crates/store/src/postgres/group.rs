@@ -124,9 +124,14 @@ impl Group {
         }
     }
 
-    /// Commits and answers; gives how many works were carried out.
-    pub(super) async fn end(mut self) -> usize {
-        let works = self.served.len();
+    /// How many works were carried out.
+    pub(super) fn works(&self) -> usize {
+        self.served.len()
+    }
+
+    /// Commits and answers.
+    pub(super) async fn end(mut self) {
+        let works = self.works();
         match self.commit().await {
             Ok(()) => {
                 self.tx.access.end(true);
@@ -148,7 +153,6 @@ impl Group {
                 }
             }
         }
-        works
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {

@@ -247,10 +247,10 @@ impl PgOptions {
         self.hosts.iter().all(|host| host.name.starts_with('/'))
     }
 
-    /// Settings of each session. Every statement has its index and few rows:
+    /// Settings of each session, as `PGOPTIONS` takes them. Every statement has its index and few rows:
     /// the planner is kept from other ways, which it would take while its
     /// statistics say that a table is still small, and plans each one once.
-    fn session(&self) -> String {
+    pub fn session(&self) -> String {
         let timeouts = [
             ("statement_timeout", self.statement_timeout),
             ("lock_timeout", self.lock_timeout),

@@ -166,9 +166,11 @@ impl Writer {
                 false => None,
             };
         }
-        let works = group.end().await;
+        // Counted before anybody is answered.
         self.transactions.fetch_add(1, Ordering::Relaxed);
-        self.works.fetch_add(works as u64, Ordering::Relaxed);
+        self.works
+            .fetch_add(group.works() as u64, Ordering::Relaxed);
+        group.end().await;
     }
 
     /// There is no connection: whoever waits is told so, instead of each of them

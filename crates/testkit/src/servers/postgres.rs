@@ -81,6 +81,40 @@ impl Postgres {
         Ok(started)
     }
 
+    /// Starts a standby that follows this server. It can be read from; it can be
+    /// written to once it is promoted.
+    pub fn standby(&self) -> Result<Self> {
+        let user = User::for_servers()?;
+        let home = tempfile::Builder::new()
+            .prefix("pg-standby-")
+            .tempdir()
+            .context("cannot create a folder for a standby")?;
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o700))?;
+        user.give(home.path())?;
+        let mut copy = user.command(&self.programs.join("pg_basebackup"));
+        copy.current_dir(home.path()).env("PGPASSWORD", PASSWORD);
+        copy.arg("--pgdata").arg(home.path().join("data"));
+        copy.args(["--host=127.0.0.1", "--username=postgres"]);
+        copy.args(["--write-recovery-conf", "--checkpoint=fast"]);
+        copy.arg(format!("--port={}", self.port));
+        process::run(copy).context("cannot copy a PostgreSQL cluster")?;
+        let mut started = Self {
+            server: None,
+            programs: self.programs.clone(),
+            options: self.options.clone(),
+            home,
+            port: free_port()?,
+        };
+        started.restart()?;
+        Ok(started)
+    }
+
+    /// Makes a standby a server of its own; returns when it can be written to.
+    pub fn promote(&self) -> Result<()> {
+        self.sql("postgres", "SELECT pg_promote(true, 60)")?;
+        Ok(())
+    }
+
     /// Starts it again on the same data and port.
     pub fn restart(&mut self) -> Result<()> {
         self.server = None;
@@ -100,7 +134,9 @@ impl Postgres {
         // SIGINT is PostgreSQL's "fast" stop: it ends connections, not data.
         let mut server = Process::start("postgres", serve, home, Signal::INT)?;
         server.wait_until(START_LIMIT, |server| {
-            server.output().contains("ready to accept connections")
+            let said = server.output();
+            said.contains("ready to accept connections")
+                || said.contains("ready to accept read-only connections")
         })?;
         self.server = Some(server);
         Ok(())

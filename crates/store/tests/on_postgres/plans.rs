@@ -1,0 +1,123 @@
+//! Every statement is understood by the server, and those of the hot path go by
+//! their index, whatever else there is.
+
+use std::str::FromStr;
+
+use collective_core::ports::Store;
+use collective_store::postgres::all_statements;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+use crate::{database, open, server};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_statement_is_understood_and_goes_by_its_index() {
+    let server = server();
+    let options = database(&server, "plans");
+    open(&options).await.close().await;
+    let mut config = tokio_postgres::Config::from_str(&server.url("plans")).expect("a URL");
+    // As the store's own sessions are set.
+    config.options(options.session());
+    let (client, connection) = config.connect(NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    fill(&client).await;
+    for statement in all_statements() {
+        if let Err(error) = client.prepare(statement.sql).await {
+            panic!("{}: {error:?} in {}", statement.name, statement.sql);
+        }
+    }
+    for (name, indexes) in EXPECTED {
+        let statement = all_statements().into_iter().find(|s| s.name == name);
+        let statement = statement.unwrap_or_else(|| panic!("there is no {name}"));
+        let plan = plan(&client, statement.sql).await;
+        for index in indexes {
+            assert!(plan.contains(index), "{name} doesn't use {index}:\n{plan}");
+        }
+        assert!(!plan.contains("Seq Scan"), "{name} reads all:\n{plan}");
+    }
+}
+
+/// The hot statements and the indexes that they must use.
+const EXPECTED: [(&str, &[&str]); 22] = [
+    ("lanes::HEADS", &["tasks_queued"]),
+    ("lanes::AHEAD", &["tasks_queued"]),
+    ("lanes::DUE", &["tasks_due"]),
+    ("lanes::HELD", &["tasks_leased"]),
+    ("lanes::HELD_BY", &["tasks_leased"]),
+    ("lanes::COUNTS", &["tasks_queued", "tasks_leased"]),
+    (
+        "lanes::STATES",
+        &["tasks_queued", "tasks_leased", "tasks_aside"],
+    ),
+    (
+        "lanes::NEXT_DUE",
+        &["tasks_due", "schedules_due", "reservations_by_expiry"],
+    ),
+    ("tasks::BY_ID", &["tasks_by_id", "task_specs_pkey"]),
+    ("tasks::BY_IDS", &["tasks_by_id", "task_specs_pkey"]),
+    ("tasks::BY_NUMBER", &["tasks_pkey", "task_specs_pkey"]),
+    ("tasks::UPDATE", &["tasks_"]),
+    ("events::AFTER", &["events_pkey"]),
+    ("events::OF_TASK", &["events_by_task"]),
+    ("listing::ALL", &["tasks_pkey"]),
+    (
+        "listing::BY_STATE",
+        &["tasks_queued", "tasks_leased", "tasks_aside", "tasks_pkey"],
+    ),
+    ("listing::BY_AGENT", &["tasks_leased"]),
+    ("listing::BY_LABEL", &["task_labels_pkey"]),
+    ("messages::OPEN_INBOX", &["deliveries_open"]),
+    ("schedules::DUE", &["schedules_due"]),
+    ("reservations::EXPIRED", &["reservations_by_expiry"]),
+    ("duty::UNTOLD", &["events_pkey"]),
+];
+
+/// Many tasks that have ended, and some of each other kind.
+async fn fill(client: &Client) {
+    let fill = "
+        INSERT INTO teams (name, created_at) VALUES ('default', 1), ('other', 1);
+        INSERT INTO tasks (team, number, id, lane, priority, state, waiting_on, ready_at, due_at,
+            epoch, attempts_used, poisonings, lease_agent, created_by, created_at)
+        SELECT 1 + n % 2, n, gen_random_uuid(), 'queue/default', n % 4,
+            CASE WHEN n % 100 = 0 THEN 'queued' WHEN n % 100 = 1 THEN 'running'
+                 WHEN n % 100 = 2 THEN 'dead' ELSE 'succeeded' END,
+            0, n, CASE WHEN n % 100 = 1 THEN n END, 1, 0, 0,
+            CASE WHEN n % 100 = 1 THEN 'ada' END, 'admin', 1
+        FROM generate_series(1, 50000) AS n;
+        INSERT INTO task_specs (team, number, spec) SELECT team, number, '{}' FROM tasks;
+        INSERT INTO task_labels (team, label, value, number)
+        SELECT team, 'a', (number % 10)::text, number FROM tasks;
+        INSERT INTO events (team, seq, at, actor, task, fact)
+        SELECT team, number, 1, 'admin', id, '{}' FROM tasks;
+        ANALYZE";
+    client.batch_execute(fill).await.expect("rows");
+}
+
+/// What the server would do, for any values.
+async fn plan(client: &Client, sql: &str) -> String {
+    let statement = client.prepare(sql).await.expect("a statement");
+    let count = statement.params().len();
+    let types: Vec<String> = statement
+        .params()
+        .iter()
+        .map(|of| match of.name() {
+            array if array.starts_with('_') => format!("{}[]", &array[1..]),
+            name => name.to_owned(),
+        })
+        .collect();
+    let types = match count {
+        0 => String::new(),
+        _ => format!("({})", types.join(", ")),
+    };
+    let nulls = match count {
+        0 => String::new(),
+        _ => format!("({})", vec!["NULL"; count].join(", ")),
+    };
+    let asked =
+        format!("PREPARE asked {types} AS {sql}; EXPLAIN EXECUTE asked {nulls}; DEALLOCATE asked");
+    let answer = client.simple_query(&asked).await.expect("a plan");
+    let lines = answer.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
