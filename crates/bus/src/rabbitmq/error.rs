@@ -240,3 +240,70 @@ impl Trouble {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapin::protocol::AMQPError;
+
+    fn said(kind: AMQPErrorKind, words: &str, name: Option<&str>) -> String {
+        let error = ErrorKind::ProtocolError(AMQPError::new(kind, words.into())).into();
+        Trouble::read(&error, &RabbitOptions::default(), "publishing", name).to_string()
+    }
+
+    #[test]
+    fn the_brokers_words_become_words_that_help() {
+        let not_allowed = || AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED);
+        let precondition = || AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED);
+        let table = [
+            (
+                not_allowed(),
+                "NOT_ALLOWED - connection refused: node connection limit (1) is reached",
+                None,
+                "takes no more connections",
+            ),
+            (
+                not_allowed(),
+                "NOT_ALLOWED - number of channels opened on node 'rabbit@x' has reached the \
+                 maximum allowed limit of (5)",
+                None,
+                "takes no more connections or channels",
+            ),
+            (
+                not_allowed(),
+                "NOT_ALLOWED - vhost limit not found",
+                None,
+                "has no virtual host",
+            ),
+            (
+                precondition(),
+                "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. \
+                 Timeout value used: 1800000 ms",
+                None,
+                "took a report back",
+            ),
+            (
+                precondition(),
+                "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'agent.dead'",
+                Some("agent.dead"),
+                "delete_queue -p '/' 'agent.dead'",
+            ),
+            (
+                precondition(),
+                "PRECONDITION_FAILED - unknown delivery tag 1",
+                None,
+                "broke: PRECONDITION_FAILED",
+            ),
+            (
+                AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED),
+                "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'",
+                None,
+                "broke: CONNECTION_FORCED",
+            ),
+        ];
+        for (kind, words, name, expected) in table {
+            let said = said(kind, words, name);
+            assert!(said.contains(expected), "`{words}` became `{said}`");
+        }
+    }
+}

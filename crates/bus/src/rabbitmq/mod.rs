@@ -10,6 +10,7 @@
 mod cloudevents;
 mod consumer;
 mod error;
+mod link;
 mod offers;
 mod options;
 mod publisher;

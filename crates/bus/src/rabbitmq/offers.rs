@@ -11,8 +11,9 @@ use lapin::types::FieldTable;
 
 use super::cloudevents::of_offer;
 use super::error::Trouble;
+use super::link::Link;
 use super::publisher::Message;
-use super::session::{Link, Shared};
+use super::session::Shared;
 use super::topology::{declare_lane, task_key, task_queue};
 
 /// Offers tasks and makes the queues that are missing.

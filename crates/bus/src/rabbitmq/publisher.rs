@@ -3,9 +3,11 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, poll};
 use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
@@ -109,12 +111,25 @@ fn blocked_by(reason: Option<&Option<String>>) -> Trouble {
 struct Batch<'a> {
     publisher: &'a Publisher,
     options: &'a RabbitOptions,
-    pending: VecDeque<(String, PublisherConfirm)>,
+    pending: VecDeque<InFlight<'a>>,
     returned: Vec<BasicReturnMessage>,
 }
 
-impl Batch<'_> {
-    async fn run(&mut self, messages: &[Message], unwanted: Unwanted) -> Result<(), Trouble> {
+/// One message in flight.
+struct InFlight<'a> {
+    key: &'a str,
+    stage: Stage<'a>,
+}
+
+enum Stage<'a> {
+    /// On its way into the socket.
+    Leaving(BoxFuture<'a, lapin::Result<PublisherConfirm>>),
+    /// On its way to the queue and back.
+    Away(PublisherConfirm),
+}
+
+impl<'a> Batch<'a> {
+    async fn run(&mut self, messages: &'a [Message], unwanted: Unwanted) -> Result<(), Trouble> {
         let flags = BasicPublishOptions {
             mandatory: unwanted == Unwanted::Returned,
             ..BasicPublishOptions::default()
@@ -123,7 +138,7 @@ impl Batch<'_> {
             if self.pending.len() >= self.options.window {
                 self.settle_oldest().await?;
             }
-            let confirm = self
+            let mut leaving = self
                 .publisher
                 .channel
                 .basic_publish(
@@ -133,9 +148,17 @@ impl Batch<'_> {
                     &message.body,
                     message.properties.clone(),
                 )
-                .await
-                .map_err(|error| self.told(&error))?;
-            self.pending.push_back((message.key.clone(), confirm));
+                .boxed();
+            // The first poll puts the message behind the one before it. Waiting
+            // until it has left as well would cost a turn of the driver for each.
+            let stage = match poll!(&mut leaving) {
+                Poll::Ready(left) => Stage::Away(left.map_err(|error| self.told(&error))?),
+                Poll::Pending => Stage::Leaving(leaving),
+            };
+            self.pending.push_back(InFlight {
+                key: &message.key,
+                stage,
+            });
         }
         while !self.pending.is_empty() {
             self.settle_oldest().await?;
@@ -144,15 +167,15 @@ impl Batch<'_> {
     }
 
     async fn settle_oldest(&mut self) -> Result<(), Trouble> {
-        let Some((_, confirm)) = self.pending.front_mut() else {
-            return Ok(());
+        let confirmed = match self.pending.front_mut() {
+            None => return Ok(()),
+            Some(oldest) => oldest.confirmed().await,
         };
-        let confirmed = confirm.await;
-        let Some((key, _)) = self.pending.pop_front() else {
-            return Ok(());
-        };
+        let key = self.pending.pop_front().map(|oldest| oldest.key);
         match confirmed.map_err(|error| self.told(&error))? {
-            Confirmation::Nack(_) => Err(Trouble::Refused { key }),
+            Confirmation::Nack(_) => Err(Trouble::Refused {
+                key: key.unwrap_or_default().to_owned(),
+            }),
             confirmation => {
                 self.returned.extend(confirmation.take_message());
                 Ok(())
@@ -162,6 +185,18 @@ impl Batch<'_> {
 
     fn told(&self, error: &lapin::Error) -> Trouble {
         Trouble::read(error, self.options, "publishing", None)
+    }
+}
+
+impl InFlight<'_> {
+    /// The broker's word for it. Giving up the wait loses no stage.
+    async fn confirmed(&mut self) -> lapin::Result<Confirmation> {
+        loop {
+            match &mut self.stage {
+                Stage::Leaving(leaving) => self.stage = Stage::Away(leaving.await?),
+                Stage::Away(confirm) => return confirm.await,
+            }
+        }
     }
 }
 

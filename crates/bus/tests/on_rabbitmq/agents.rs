@@ -1,5 +1,6 @@
 //! Offers to agents and their reports, each against a client that isn't ours.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use collective_bus::RabbitBus;
@@ -300,6 +301,48 @@ pub(crate) async fn a_report_of_a_dead_replica_comes_to_another(server: &RabbitM
     assert_eq!(bodies, [b"1", b"2"]);
     nothing_comes(&other).await;
     other.close().await;
+}
+
+/// Every report comes to one replica, and each replica gets some.
+pub(crate) async fn replicas_share_the_reports(server: &RabbitMq) {
+    const REPORTS: usize = 100;
+    let replicas = [replica(server).await, replica(server).await];
+    // Both listen before there is anything.
+    for bus in &replicas {
+        nothing_comes(bus).await;
+    }
+    let client = plain(&server.url()).await;
+    for number in 0..REPORTS {
+        let body = number.to_string();
+        client
+            .publish(
+                "agent.results",
+                "heartbeat",
+                body.as_bytes(),
+                BasicProperties::default(),
+            )
+            .await;
+    }
+    let mut taken = [0, 0];
+    let mut bodies = BTreeSet::new();
+    for _ in 0..REPORTS {
+        let (which, report) = soon("each report", async {
+            tokio::select! {
+                report = replicas[0].report() => (0, report),
+                report = replicas[1].report() => (1, report),
+            }
+        })
+        .await;
+        let report = report.expect("reports are taken");
+        taken[which] += 1;
+        assert!(bodies.insert(report.body().to_vec()), "a report came twice");
+        report.done().await.expect("done");
+    }
+    assert!(taken.iter().all(|taken| *taken > 0), "{taken:?}");
+    for bus in &replicas {
+        nothing_comes(bus).await;
+        bus.close().await;
+    }
 }
 
 /// A message that kills whoever takes it ends in the dead letters, and what is behind it is served.

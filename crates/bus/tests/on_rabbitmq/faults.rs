@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use collective_bus::RabbitBus;
+use collective_bus::{RabbitBus, RabbitOptions};
 use collective_core::ports::{Broker, Bus, BusError};
 use collective_core::task::Priority;
 use collective_testkit::servers::RabbitMq;
@@ -172,6 +172,35 @@ pub(crate) async fn a_broker_without_memory_is_told_at_once(server: &mut RabbitM
         .expect("offered");
     println!("  messages are taken again after {:?}", back.elapsed());
     assert_eq!(bus.state().reconnects, 0);
+    bus.close().await;
+}
+
+/// A broker that holds its connections and says nothing is given up in bounded time.
+pub(crate) async fn a_broker_that_hangs_is_given_up_and_used_again(server: &mut RabbitMq) {
+    let bus = RabbitBus::connect(RabbitOptions {
+        confirm_limit: Duration::from_secs(1),
+        connect_limit: Duration::from_secs(2),
+        ..options(server)
+    });
+    bus.connected(DEADLINE).await.expect("the bus connects");
+    let mut waiting = bus.subscribe(&[topic(1)]).await.expect("a place to wait");
+    server.suspend().expect("the broker hangs");
+    let asked = Instant::now();
+    let refused = bus.publish(&[event(2)]).await.expect_err("it is refused");
+    assert!(
+        refused.to_string().contains("no answer within"),
+        "{refused}"
+    );
+    assert!(
+        asked.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        asked.elapsed()
+    );
+    eventually("it counts as away", async || bus.health().await.err()).await;
+    server.resume().expect("the broker goes on");
+    woken(&mut waiting, "who waited all the time").await;
+    bus.connected(DEADLINE).await.expect("the bus is back");
+    bus.publish(&[event(1)]).await.expect("published");
     bus.close().await;
 }
 

@@ -74,6 +74,7 @@ async fn agents_that_are_not_ours_get_offers_and_are_heard() {
             agents::a_report_that_is_too_large_is_buried,
             agents::a_report_that_is_put_back_comes_again,
             agents::a_report_of_a_dead_replica_comes_to_another,
+            agents::replicas_share_the_reports,
             agents::poison_ends_in_the_dead_letters_and_stops_no_queue,
             refusals::a_wrong_password_names_the_user,
             refusals::a_wrong_virtual_host_names_it,
@@ -92,6 +93,7 @@ async fn whatever_the_broker_does_it_is_used_again() {
     faults::a_killed_broker_is_used_again_when_it_is_back(&mut server).await;
     faults::a_broker_that_comes_back_empty_is_furnished_again(&mut server).await;
     faults::a_broker_without_memory_is_told_at_once(&mut server).await;
+    faults::a_broker_that_hangs_is_given_up_and_used_again(&mut server).await;
     faults::a_broker_that_is_down_at_the_start_is_used_when_it_comes(&mut server).await;
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 use super::{find, missing};
@@ -112,6 +112,23 @@ impl RabbitMq {
         if let Some(broker) = self.broker.take() {
             broker.kill();
         }
+    }
+
+    /// Makes it hang (SIGSTOP): it keeps its connections and answers nothing.
+    pub fn suspend(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on after [`suspend`](Self::suspend).
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let broker = self.broker.as_ref().context("RabbitMQ doesn't run")?;
+        let pid = i32::try_from(broker.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.context("RabbitMQ has no process id")?;
+        kill_process_group(pid, signal).context("cannot signal RabbitMQ")
     }
 
     /// Kills it and removes its data: the next start is that of a new broker.
