@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use collective_core::ports::cache::{MAX_KEY_LEN, MAX_VALUE_LEN};
 use collective_core::ports::{Cache, CacheError, Permit, RateLimit};
 use collective_core::{Span, Timestamp};
+use futures_util::future::BoxFuture;
 
 const MINUTE: Span = Span::from_secs(60);
 
@@ -18,10 +19,19 @@ const MINUTE: Span = Span::from_secs(60);
 /// `make` is a path to an `async fn()` that gives an empty cache behind a
 /// pointer, such as `Arc<LocalCache>`. What the cache needs to live can be
 /// kept in the same value, as long as it derefs to the cache.
+///
+/// `table` in its place gives the cases as a table of names and functions, for
+/// an adapter that runs them all on one server.
 #[macro_export]
 macro_rules! cache_conformance {
+    (table) => {
+        $crate::cache_conformance! { @each [@table] }
+    };
     ($make:path) => {
-        $crate::cache_conformance! { @cases $make:
+        $crate::cache_conformance! { @each [@tests $make] }
+    };
+    (@each [$($what:tt)*]) => {
+        $crate::cache_conformance! { $($what)*:
             what_is_put_is_read_back
             a_value_ends_with_its_time
             a_value_without_time_is_not_kept
@@ -38,7 +48,7 @@ macro_rules! cache_conformance {
             a_cache_that_works_says_so
         }
     };
-    (@cases $make:path: $($case:ident)*) => {
+    (@tests $make:path: $($case:ident)*) => {
         $(
             #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
@@ -47,7 +57,16 @@ macro_rules! cache_conformance {
             }
         )*
     };
+    (@table: $($case:ident)*) => {
+        [$((
+            stringify!($case),
+            (|cache| Box::pin($crate::cache::$case(cache))) as $crate::cache::Case,
+        )),*]
+    };
 }
+
+/// A case of the suite, as an entry of its table.
+pub type Case = for<'c> fn(&'c dyn Cache) -> BoxFuture<'c, ()>;
 
 /// Any bytes come back as they were.
 pub async fn what_is_put_is_read_back(cache: &dyn Cache) {

@@ -12,8 +12,8 @@ pub const MAX_VALUE_LEN: usize = 64 * 1024;
 /// Why the cache can't serve.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CacheError {
-    /// Its server doesn't answer.
-    #[error("the cache doesn't answer: {0}")]
+    /// Its server doesn't answer, or refuses.
+    #[error("the cache can't serve: {0}")]
     Unavailable(String),
     /// A key or value is over its bound.
     #[error("a cache entry is larger than its bound")]

@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 
 pub use postgres::{Postgres, PostgresOptions};
 pub use rabbitmq::{RabbitMq, RabbitMqOptions};
-pub use redis::{Redis, RedisOptions};
+pub use redis::{Redis, RedisOptions, RedisTls};
 
 use crate::process;
 

@@ -22,6 +22,17 @@ const PASSWORD: &str = "redis";
 pub struct RedisOptions {
     /// Settings beside the defaults as on its command line, such as `--maxmemory`, `2mb`.
     pub settings: Vec<String>,
+    /// What it shows of itself, when it speaks TLS and nothing else.
+    pub tls: Option<RedisTls>,
+}
+
+/// The files (PEM) of a server that speaks TLS.
+#[derive(Clone, Debug)]
+pub struct RedisTls {
+    /// Its certificate.
+    pub certificate: PathBuf,
+    /// The key of it.
+    pub key: PathBuf,
 }
 
 /// A running server; dropping it stops it and removes its data.
@@ -59,14 +70,29 @@ impl Redis {
         Ok(started)
     }
 
-    /// Starts it again, empty, on the same port.
+    /// What it is started with the next time.
+    pub fn set_settings<'a>(&mut self, settings: impl IntoIterator<Item = &'a str>) {
+        self.options.settings = settings.into_iter().map(str::to_owned).collect();
+    }
+
+    /// Starts it again on the same port: empty, unless it was told to save.
     pub fn restart(&mut self) -> Result<()> {
         self.server = None;
         let port = self.port;
         let mut serve = Command::new(&self.program);
         serve.current_dir(self.home.path());
         serve.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-        serve.args(["--port", &port.to_string(), "--requirepass", PASSWORD]);
+        serve.args(["--requirepass", PASSWORD]);
+        let port_text = port.to_string();
+        match &self.options.tls {
+            None => serve.args(["--port", &port_text]),
+            Some(tls) => serve
+                .args(["--port", "0", "--tls-port", &port_text])
+                .args(["--tls-auth-clients", "no", "--tls-cert-file"])
+                .arg(&tls.certificate)
+                .arg("--tls-key-file")
+                .arg(&tls.key),
+        };
         serve.args(&self.options.settings);
         let mut server = Process::start("redis", serve, self.home.path(), Signal::TERM)?;
         server.wait_until(START_LIMIT, |_| {
