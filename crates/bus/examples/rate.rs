@@ -10,6 +10,7 @@ use collective_core::event::{Event, Fact};
 use collective_core::ports::{Broker, Bus, BusError, Offer};
 use collective_core::task::{Lane, Priority, Queued};
 use collective_core::{QueueName, TaskId, TeamName, Timestamp};
+use collective_testkit::process::cpu_time;
 use collective_testkit::servers::RabbitMq;
 use futures_util::future::try_join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -37,8 +38,13 @@ async fn main() -> Outcome<()> {
     let bus = RabbitBus::connect(options.clone());
     bus.connected(LIMIT).await?;
 
+    let used = cpu_time("self")?;
     let sent = events(&bus, 1).await?;
-    println!("events, nobody else hears, one batch at a time: {sent:.0}/s");
+    let used = (cpu_time("self")? - used).as_secs_f64() / (sent * TIME.as_secs_f64());
+    println!(
+        "events, nobody else hears, one batch at a time: {sent:.0}/s, {:.0} µs of our CPU each",
+        used * 1e6
+    );
     let sent = events(&bus, 4).await?;
     println!("events, nobody else hears, four batches at a time: {sent:.0}/s");
 

@@ -1,7 +1,7 @@
 //! Offers on the task queues: persistent, confirmed, and given back when their
 //! queue is missing, so that it is made.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use collective_core::TeamName;
 use collective_core::ports::{Depth, Offer};
@@ -16,7 +16,8 @@ use super::publisher::Message;
 use super::session::Shared;
 use super::topology::{declare_lane, task_key, task_queue};
 
-/// Offers tasks and makes the queues that are missing.
+/// Offers tasks and makes the queues that are missing. A lane whose queue can't
+/// be made fails the call, but keeps no other lane from its offers.
 pub(super) async fn offer(shared: &Shared, offers: &[Offer]) -> Result<(), Trouble> {
     let messages: Vec<Message> = offers.iter().map(of_offer).collect::<Result<_, _>>()?;
     let link = shared.link()?;
@@ -25,23 +26,27 @@ pub(super) async fn offer(shared: &Shared, offers: &[Offer]) -> Result<(), Troub
         return Ok(());
     }
     let is_homeless = |message: &Message| homeless.contains(&message.key);
-    let lanes: BTreeSet<(&TeamName, String)> = offers
+    let lanes: HashSet<(&TeamName, &Lane)> = offers
         .iter()
         .zip(&messages)
         .filter(|(_, message)| is_homeless(message))
-        .map(|(offer, _)| (&offer.team, offer.lane.to_string()))
+        .map(|(offer, _)| (&offer.team, &offer.lane))
         .collect();
+    let mut first = None;
     for (team, lane) in lanes {
-        let lane: Lane = lane.parse().map_err(|_| Trouble::Unwritable {
-            said: format!("`{lane}` is no lane"),
-        })?;
-        declare(shared, &link, team, &lane).await?;
+        if let Err(trouble) = declare(shared, &link, team, lane).await {
+            first.get_or_insert(trouble);
+        }
     }
     let again: Vec<Message> = messages.into_iter().filter(is_homeless).collect();
-    match send(&link, shared, &again).await?.into_iter().next() {
-        Some(key) => Err(Trouble::Unroutable { key }),
-        None => Ok(()),
-    }
+    let homeless = send(&link, shared, &again).await?;
+    let unroutable = || {
+        homeless
+            .into_iter()
+            .next()
+            .map(|key| Trouble::Unroutable { key })
+    };
+    first.or_else(unroutable).map_or(Ok(()), Err)
 }
 
 /// Sends a batch; gives the routing keys that have no queue.

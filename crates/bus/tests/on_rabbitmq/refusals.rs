@@ -137,9 +137,14 @@ pub(crate) async fn a_queue_declared_otherwise_is_named(server: &RabbitMq) {
             "delete_queue",
         ],
     );
-    bus.offer(&[offer(1, "queue/sound", Priority::Normal)])
-        .await
-        .expect("other lanes work");
+    // A stranger's queue isn't bound, so an offer to it comes back; the other lane gets its own.
+    let mixed = [
+        offer(1, "queue/other", Priority::Normal),
+        offer(2, "queue/sound", Priority::Normal),
+    ];
+    let refused = bus.offer(&mixed).await.expect_err("one lane is refused");
+    says(&refused.to_string(), &[&format!("`{queue}` exists")]);
+    client.take("agent.tasks.default.queue.sound.normal").await;
     bus.health().await.expect("the bus is healthy");
     assert_eq!(bus.state().reconnects, 0);
     bus.close().await;
