@@ -1,9 +1,11 @@
-//! HTTP over the services.
+//! HTTP over the services, and the reports of agents that speak AMQP.
 //!
 //! Handlers are thin: extract, call one service function, answer. This crate
 //! must never decide anything about tasks, and never name an adapter: it is
-//! given a [`Hub`] and serves it.
+//! given a [`Hub`] and serves it, over HTTP and, if the hub has one, over its
+//! broker.
 
+pub mod amqp;
 mod http;
 mod listen;
 mod options;
@@ -16,6 +18,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use collective_service::Hub;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use http::openapi::document;
@@ -41,9 +44,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     router: Router,
-    hub: Hub,
-    limits: Limits,
-    stop: CancellationToken,
+    app: App,
 }
 
 impl Server {
@@ -56,14 +57,12 @@ impl Server {
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let stop = CancellationToken::new();
-        let app = App::new(hub.clone(), &options, address, stop.clone());
+        let app = App::new(hub, &options, address, stop);
         Ok(Self {
             listener,
             address,
-            router: http::router(app),
-            hub,
-            limits: options.limits,
-            stop,
+            router: http::router(app.clone()),
+            app,
         })
     }
 
@@ -72,31 +71,40 @@ impl Server {
         self.address
     }
 
-    /// Serves until `shutdown` ends, then drains: takes no connection, hands
-    /// out no task, ends long polls and streams, and answers what is in
-    /// flight, for [`Limits::drain`] at most.
+    /// Serves until `shutdown` ends, then drains: takes no connection and no
+    /// report, hands out no task, ends long polls and streams, and answers
+    /// what is in flight, for [`Limits::drain`] at most.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let (hub, limits, stop) = (&self.app.hub, &self.app.limits, &self.app.stop);
+        let mut reports = JoinSet::new();
+        if let Some(shared) = hub.shared() {
+            reports.spawn(amqp::serve(self.app.clone(), shared.broker.clone()));
+        }
         let mut connections = listen::accept_until(
             shutdown,
             self.listener,
             self.router,
-            self.limits.max_connections,
-            &self.stop,
+            limits.max_connections,
+            stop,
         )
         .await;
-        self.hub.start_draining();
-        self.stop.cancel();
+        hub.start_draining();
+        stop.cancel();
         tracing::info!(open = connections.len(), "draining");
-        let all_answered = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.limits.drain, all_answered)
+        let all_answered = async {
+            while connections.join_next().await.is_some() {}
+            while reports.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(limits.drain, all_answered)
             .await
             .is_err()
         {
             tracing::warn!(
-                cut = connections.len(),
+                cut = connections.len() + reports.len(),
                 "the drain took longer than its bound; what was left is cut"
             );
         }
         connections.shutdown().await;
+        reports.shutdown().await;
     }
 }

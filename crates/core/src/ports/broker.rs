@@ -14,6 +14,7 @@ use crate::{TaskId, TeamName, Timestamp};
 
 /// A queued task as it is offered on the broker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Offer {
     /// Its team.
     pub team: TeamName,

@@ -21,21 +21,28 @@ impl FromRequestParts<App> for Who {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
-        let token = bearer(&parts.headers);
-        match access::authenticate(&app.hub, token, team(&parts.headers)).await {
-            Ok(principal) => {
-                let bucket = format!("requests/{}", key_name(token));
-                within(app, &bucket, app.limits.requests)
-                    .await
-                    .map_err(|wait| slower("too many requests with this key", wait))?;
-                Ok(Self(principal))
+        match principal(app, bearer(&parts.headers), team(&parts.headers)).await {
+            Ok(principal) => Ok(Self(principal)),
+            Err(refused) if refused.rejection().code() == Code::Unauthenticated => {
+                Err(unauthenticated(app, parts, refused).await)
             }
-            Err(rejection) if rejection.code() == Code::Unauthenticated => {
-                Err(unauthenticated(app, parts, rejection).await)
-            }
-            Err(rejection) => Err(rejection.into()),
+            Err(refused) => Err(refused),
         }
     }
+}
+
+/// Whose token it is, if that is within its rate.
+pub(crate) async fn principal(
+    app: &App,
+    token: Option<&str>,
+    team: Option<&str>,
+) -> Result<Principal, Refused> {
+    let principal = access::authenticate(&app.hub, token, team).await?;
+    let bucket = format!("requests/{}", key_name(token));
+    within(app, &bucket, app.limits.requests)
+        .await
+        .map_err(|wait| slower("too many requests with this key", wait))?;
+    Ok(principal)
 }
 
 /// What a request showed of itself, kept by an answer that goes on for long.
@@ -86,7 +93,7 @@ fn key_name(token: Option<&str>) -> &str {
 }
 
 /// A valid key always passes, so that one wrong agent behind an address can't lock out the others.
-async fn unauthenticated(app: &App, parts: &Parts, rejection: Rejection) -> Refused {
+async fn unauthenticated(app: &App, parts: &Parts, refused: Refused) -> Refused {
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
     let bucket = match peer {
         Some(ip) => format!("auth-failures/{ip}"),
@@ -99,7 +106,7 @@ async fn unauthenticated(app: &App, parts: &Parts, rejection: Rejection) -> Refu
         put_off: within.is_err(),
     });
     match within {
-        Ok(()) => rejection.into(),
+        Ok(()) => refused,
         Err(wait) => slower(
             "too many requests without a valid key from this address",
             wait,
@@ -108,7 +115,7 @@ async fn unauthenticated(app: &App, parts: &Parts, rejection: Rejection) -> Refu
 }
 
 /// Takes a permit. A cache that is down limits nothing: it is there to be lost.
-async fn within(app: &App, bucket: &str, limit: RateLimit) -> Result<(), Span> {
+pub(crate) async fn within(app: &App, bucket: &str, limit: RateLimit) -> Result<(), Span> {
     match app.hub.cache().take(bucket, limit, app.hub.now()).await {
         Ok(Permit::Granted) => Ok(()),
         Ok(Permit::Denied { retry_after }) => Err(retry_after),

@@ -10,7 +10,7 @@ use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
 /// Reads a JSON body.
-pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection> {
+pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection> {
     let body = std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let line = 1 + before.iter().filter(|b| **b == b'\n').count();

@@ -5,8 +5,8 @@
 
 mod agents;
 pub(crate) mod app;
-mod auth;
-mod decode;
+pub(crate) mod auth;
+pub(crate) mod decode;
 mod docs;
 mod edge;
 mod events;
@@ -17,7 +17,7 @@ mod keys;
 mod leases;
 mod messages;
 pub(crate) mod openapi;
-mod problem;
+pub(crate) mod problem;
 mod questions;
 mod queues;
 mod request_id;

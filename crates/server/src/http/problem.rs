@@ -35,16 +35,7 @@ impl Refused {
     /// The answer, with everything that the client is told.
     pub(crate) fn write(&self, id: &RequestId) -> Response {
         let code = self.rejection.code();
-        let mut problem = Problem::from(&self.rejection);
-        problem.request_id = Some(id.as_str().to_owned());
-        if code == Code::Internal {
-            // What broke inside is for the log, not for whoever sent the request.
-            problem.detail = "the server failed at it".to_owned();
-            problem.hint = Some(format!(
-                "its log says more under the request id {}",
-                id.as_str()
-            ));
-        }
+        let problem = to_outside(&self.rejection, id.as_str());
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let status =
             StatusCode::from_u16(code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -73,6 +64,18 @@ impl Refused {
             _ => None,
         }
     }
+}
+
+/// A refusal as its sender sees it.
+pub(crate) fn to_outside(rejection: &Rejection, id: &str) -> Problem {
+    let mut problem = Problem::from(rejection);
+    problem.request_id = Some(id.to_owned());
+    if rejection.code() == Code::Internal {
+        // What broke inside is for the log, not for whoever sent the request.
+        problem.detail = "the server failed at it".to_owned();
+        problem.hint = Some(format!("its log says more under the request id {id}"));
+    }
+    problem
 }
 
 impl From<Rejection> for Refused {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::Method;
 use collective_core::{AgentName, Code, Rejection, TaskId, TeamName, text};
 
-use super::metrics::{HttpLabels, Metrics, RouteLabels};
+use super::metrics::{HttpLabels, Metrics, ReportLabels, RouteLabels};
 
 /// Something that happened inside the server.
 pub(crate) trait InternalEvent {
@@ -118,6 +118,107 @@ impl InternalEvent for RequestNotAuthenticated<'_> {
             tracing::debug!(peer, path, "request without a valid key, put off");
         } else {
             tracing::info!(peer, path, "request without a valid key");
+        }
+    }
+}
+
+/// What became of an AMQP agent's report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReportEnd {
+    /// Carried out.
+    Ok,
+    /// Refused by a rule.
+    Refused,
+    /// Put into the dead letters.
+    Buried,
+    /// Given back to the broker, to come again.
+    Again,
+}
+
+impl ReportEnd {
+    fn as_str(self) -> &'static str {
+        match self {
+            ReportEnd::Ok => "ok",
+            ReportEnd::Refused => "refused",
+            ReportEnd::Buried => "buried",
+            ReportEnd::Again => "again",
+        }
+    }
+}
+
+/// A report of an AMQP agent was dealt with.
+pub(crate) struct ReportDealtWith<'r> {
+    pub(crate) id: &'r str,
+    pub(crate) kind: &'static str,
+    /// The broker's user who sent it, if the broker has checked that.
+    pub(crate) user: Option<&'r str>,
+    pub(crate) end: ReportEnd,
+    pub(crate) rejection: Option<&'r Rejection>,
+    /// Whether there are so many without a valid key that they aren't worth a line each.
+    pub(crate) put_off: bool,
+    pub(crate) took: Duration,
+}
+
+impl InternalEvent for ReportDealtWith<'_> {
+    fn emit(&self, metrics: &Metrics) {
+        let outcome = self.end.as_str();
+        let labels = ReportLabels {
+            kind: self.kind,
+            outcome,
+        };
+        metrics.reports.get_or_create(&labels).inc();
+        let code = self.rejection.map(Rejection::code);
+        match code {
+            Some(Code::Unauthenticated) => {
+                metrics.auth_failures.inc();
+            }
+            Some(Code::Forbidden) => {
+                metrics.unauthorized_access.inc();
+            }
+            _ => {}
+        }
+        let (request_id, kind) = (self.id, self.kind);
+        let user = text::shown(self.user.unwrap_or("unknown"));
+        let reason = self.rejection.map(ToString::to_string);
+        let took_ms = self.took.as_secs_f64() * 1e3;
+        let code = code.map(Code::as_str);
+        match self.end {
+            ReportEnd::Buried if !self.put_off => {
+                tracing::warn!(
+                    request_id,
+                    kind,
+                    user,
+                    outcome,
+                    code,
+                    reason,
+                    took_ms,
+                    "report put into the dead letters"
+                );
+            }
+            ReportEnd::Again => {
+                tracing::warn!(
+                    request_id,
+                    kind,
+                    user,
+                    outcome,
+                    code,
+                    reason,
+                    took_ms,
+                    "report given back to the broker"
+                );
+            }
+            _ => {
+                tracing::debug!(
+                    request_id,
+                    kind,
+                    user,
+                    outcome,
+                    code,
+                    reason,
+                    took_ms,
+                    "report dealt with"
+                );
+            }
         }
     }
 }

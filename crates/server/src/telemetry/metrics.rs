@@ -34,6 +34,12 @@ pub(super) struct RouteLabels {
     pub(super) route: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReportLabels {
+    pub(super) kind: &'static str,
+    pub(super) outcome: &'static str,
+}
+
 /// Every metric. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Shared>);
@@ -44,6 +50,7 @@ pub(crate) struct Shared {
     gauges: Gauges,
     pub(super) requests: Family<HttpLabels, Counter>,
     pub(super) request_seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    pub(super) reports: Family<ReportLabels, Counter>,
     pub(super) auth_failures: Counter,
     pub(super) unauthorized_access: Counter,
     pub(super) leases_lost: Counter,
@@ -70,6 +77,7 @@ impl Metrics {
             gauges: Gauges::register(&mut registry),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(request_histogram),
+            reports: Family::default(),
             auth_failures: Counter::default(),
             unauthorized_access: Counter::default(),
             leases_lost: Counter::default(),
@@ -113,6 +121,11 @@ impl Shared {
             "http_request_duration_seconds",
             "How long a request took until its answer began; long polls wait on purpose",
             self.request_seconds.clone(),
+        );
+        registry.register(
+            "orchestrator_amqp_reports",
+            "Reports of agents that speak AMQP, by kind and by what became of them",
+            self.reports.clone(),
         );
         registry.register(
             "orchestrator_auth_failures",
