@@ -39,6 +39,7 @@ pub(super) async fn team(
         done: plan.copied,
         total: plan.events,
     };
+    found(from, to, &plan.team).await?;
     tell(&progress);
     while progress.done < progress.total {
         let mut query = from.reader().await?;
@@ -59,6 +60,18 @@ pub(super) async fn team(
         tell(&progress);
     }
     surroundings(from, to, &plan.team).await
+}
+
+/// Creates the team as of its first event, if it isn't there.
+async fn found(from: &dyn Store, to: &dyn Store, team: &TeamName) -> Result<(), Rejection> {
+    let first = from.reader().await?.events(team, 0, 1).await?;
+    let at = first.first().map_or(Timestamp::default(), |event| event.at);
+    let of = team.clone();
+    write(to, Some(team), move |tx| {
+        Box::pin(async move { Ok(tx.insert_team(&of, at).await?) })
+    })
+    .await?;
+    Ok(())
 }
 
 async fn born(
@@ -149,12 +162,8 @@ async fn step(
     events: Vec<Event>,
     born: Born,
 ) -> Result<(), Failed> {
-    let founded = events
-        .first()
-        .map_or(Timestamp::default(), |event| event.at);
     write(to, Some(&team.clone()), move |tx| {
         Box::pin(async move {
-            tx.insert_team(&team, founded).await?;
             append(tx, &team, events).await?;
             tx.insert_tasks(&team, &born.tasks).await?;
             tx.insert_edges(&team, &born.edges).await?;
