@@ -70,9 +70,15 @@ const ROOMS: &[Room] = &[
         never: &[],
     },
     Room {
+        name: "config",
+        knows: &["core"],
+        never: &["tokio", "reqwest"],
+    },
+    Room {
         name: "cli",
         knows: &[
-            "api", "bus", "cache", "client", "core", "runner", "server", "service", "store", "team",
+            "api", "bus", "cache", "client", "config", "core", "runner", "server", "service",
+            "store", "team",
         ],
         never: &[],
     },
@@ -82,8 +88,13 @@ const ROOMS: &[Room] = &[
         never: &[],
     },
     Room {
+        name: "drill",
+        knows: &["api", "client", "core", "testkit"],
+        never: &["reqwest"],
+    },
+    Room {
         name: "bench",
-        knows: &["api", "client", "core"],
+        knows: &["api", "client", "core", "testkit"],
         never: &[],
     },
     Room {

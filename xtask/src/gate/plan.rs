@@ -22,6 +22,8 @@ pub(super) enum Action {
     Run(Invocation),
     /// Runs tests and counts them by their report.
     Test(Invocation, Report),
+    /// Sees that the servers which tests start are here.
+    Servers,
     /// Checks against a database that must be fetched first.
     Audit {
         fetch: Invocation,
@@ -134,6 +136,49 @@ const TESTS_BUILT_IN: Step = Step {
     ),
 };
 
+/// The same where no real server can be started.
+const TESTS_ALONE: Step = Step {
+    title: "tests",
+    action: Action::Test(
+        Invocation::cargo(&[
+            "nextest",
+            "run",
+            "--workspace",
+            "--locked",
+            "-E",
+            "not binary(/^on_/)",
+        ]),
+        Report::Junit,
+    ),
+};
+
+/// The same without nextest: every name that doesn't begin with `on_`.
+const TESTS_BUILT_IN_ALONE: Step = Step {
+    title: "tests",
+    action: Action::Test(
+        Invocation::cargo(&[
+            "test",
+            "--workspace",
+            "--locked",
+            "--no-fail-fast",
+            "--lib",
+            "--bins",
+            "--test",
+            "[!o]*",
+            "--test",
+            "o[!n]*",
+            "--test",
+            "on[!_]*",
+        ]),
+        Report::Lines,
+    ),
+};
+
+pub(super) const SERVERS: Step = Step {
+    title: "servers for tests",
+    action: Action::Servers,
+};
+
 const DOC_TESTS: Step = Step {
     title: "doc tests",
     action: Action::Test(
@@ -178,7 +223,7 @@ const CHECK_ADVISORIES: Action = Action::Audit {
 pub(super) fn steps(quick: bool, tools: Tools) -> Vec<Step> {
     let tests = if tools.nextest { TESTS } else { TESTS_BUILT_IN };
     if quick {
-        return vec![tests, DOC_TESTS];
+        return vec![SERVERS, tests, DOC_TESTS];
     }
     let or_missing = |action| if tools.deny { action } else { NO_DENY };
     vec![
@@ -192,10 +237,20 @@ pub(super) fn steps(quick: bool, tools: Tools) -> Vec<Step> {
             action: or_missing(CHECK_ADVISORIES),
         },
         LINTS,
+        SERVERS,
         tests,
         DOC_TESTS,
         DOCUMENTATION,
     ]
+}
+
+/// The test step for a machine that lacks a server.
+pub(super) fn without_servers(step: Step) -> Step {
+    match step.action {
+        Action::Test(_, Report::Junit) if step.title == TESTS.title => TESTS_ALONE,
+        Action::Test(_, Report::Lines) if step.title == TESTS.title => TESTS_BUILT_IN_ALONE,
+        _ => step,
+    }
 }
 
 #[cfg(test)]
@@ -242,7 +297,10 @@ mod tests {
 
     #[test]
     fn quick_is_the_tests_alone() {
-        assert_eq!(titles(&steps(true, ALL_TOOLS)), ["tests", "doc tests"]);
+        assert_eq!(
+            titles(&steps(true, ALL_TOOLS)),
+            ["servers for tests", "tests", "doc tests"]
+        );
     }
 
     #[test]
