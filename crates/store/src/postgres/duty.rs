@@ -5,6 +5,8 @@
 //! One that only believes that it still has it (its connection broke while it
 //! was away) finds a higher epoch when it wants to note something.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use collective_core::event::Event;
 use collective_core::ports::StoreError;
@@ -15,9 +17,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::column::{Columns, at_most, signed};
-use super::error::store_error;
 use super::events::event_at;
-use super::pool::prepared;
+use super::pool::{answered, rows};
 use super::schema::MIGRATING;
 use super::statements::statements;
 
@@ -51,8 +52,9 @@ statements! { "duty":
         SELECT events.seq, at, actor, fact, asked.place
         FROM unnest($1::int[], $2::bigint[], $3::bigint[])
             WITH ORDINALITY AS asked (team, told, last, place)
-        JOIN events ON events.team = asked.team
-            AND events.seq > asked.told AND events.seq <= asked.last
+        CROSS JOIN LATERAL (
+            SELECT * FROM events
+            WHERE team = asked.team AND seq > asked.told AND seq <= asked.last OFFSET 0) AS events
         ORDER BY asked.place, events.seq";
     TOLD = concat!(ours!(), ",
         moved AS (
@@ -75,18 +77,21 @@ pub(super) async fn take(
     client: ClientWrapper,
     duty: Duty,
     now: Timestamp,
+    limit: Duration,
 ) -> Result<Result<PgPost, ClientWrapper>, StoreError> {
-    let taken = one(&client, TRY, &[&lock_of(duty)]).await?;
+    let taken = only(answered(limit, rows(&client, TRY, &[&lock_of(duty)])).await?)?;
     if !taken.value::<bool>(0)? {
         return Ok(Err(client));
     }
     // If this fails, the connection is closed and the lock goes with it.
-    let row = one(&client, TAKE, &[&duty.as_str(), &now.micros()]).await?;
+    let values: [&(dyn ToSql + Sync); 2] = [&duty.as_str(), &now.micros()];
+    let row = only(answered(limit, rows(&client, TAKE, &values)).await?)?;
     Ok(Ok(PgPost {
         epoch: row.number(0)?,
         vacant_since: row.optional_time(1)?,
         client,
         duty,
+        limit,
         last_served: 0,
     }))
 }
@@ -106,6 +111,8 @@ pub(super) struct PgPost {
     duty: Duty,
     epoch: u64,
     vacant_since: Option<Timestamp>,
+    /// How long any answer may take.
+    limit: Duration,
     /// The team that was told last; the next one has the first turn.
     last_served: i32,
 }
@@ -131,8 +138,8 @@ impl Post for PgPost {
     async fn confirm(&mut self, now: Timestamp) -> Result<bool, StoreError> {
         let epoch = signed(self.epoch)?;
         let values: [&(dyn ToSql + Sync); 3] = [&self.duty.as_str(), &epoch, &now.micros()];
-        match one(&self.client, CONFIRM, &values).await {
-            Ok(row) => row.value(0),
+        match self.ask(CONFIRM, &values).await {
+            Ok(rows) => only(rows)?.value(0),
             // The lock went with the connection.
             Err(_) if self.client.is_closed() => Ok(false),
             Err(error) => Err(error),
@@ -140,7 +147,7 @@ impl Post for PgPost {
     }
 
     async fn untold(&mut self, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let rows = many(&self.client, BEHIND, &[]).await?;
+        let rows = self.ask(BEHIND, &[]).await?;
         let behind = rows.iter().map(|row| {
             Ok(Behind {
                 number: row.value(0)?,
@@ -167,7 +174,7 @@ impl Post for PgPost {
             told.push(signed(team.told)?);
             until.push(signed(team.told + share)?);
         }
-        let rows = many(&self.client, UNTOLD, &[&numbers, &told, &until]).await?;
+        let rows = self.ask(UNTOLD, &[&numbers, &told, &until]).await?;
         self.last_served = last;
         let event = |row: &Row| {
             let place: usize = row.number(4)?;
@@ -192,6 +199,14 @@ impl Post for PgPost {
 }
 
 impl PgPost {
+    async fn ask(
+        &self,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        answered(self.limit, rows(&self.client, sql, values)).await
+    }
+
     /// A statement that does nothing unless the newest epoch is ours.
     async fn fenced(
         &self,
@@ -206,7 +221,7 @@ impl PgPost {
             what,
             number,
         ];
-        match one(&self.client, sql, &values).await?.value(0)? {
+        match only(self.ask(sql, &values).await?)?.value(0)? {
             true => Ok(()),
             false => Err(StoreError::Conflict(format!(
                 "the duty of the {} is another replica's by now",
@@ -241,25 +256,10 @@ fn shares(backlogs: &[u64], limit: u64) -> Vec<u64> {
     shares
 }
 
-async fn many(
-    client: &ClientWrapper,
-    sql: &'static str,
-    values: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, StoreError> {
-    let statement = prepared(client, sql).await?;
-    client
-        .query(&statement, values)
-        .await
-        .map_err(|error| store_error(&error))
-}
-
-async fn one(
-    client: &ClientWrapper,
-    sql: &'static str,
-    values: &[&(dyn ToSql + Sync)],
-) -> Result<Row, StoreError> {
-    let row = many(client, sql, values).await?.pop();
-    row.ok_or_else(|| StoreError::Internal(format!("no row came of {sql}")))
+fn only(rows: Vec<Row>) -> Result<Row, StoreError> {
+    let mut rows = rows.into_iter();
+    rows.next()
+        .ok_or_else(|| StoreError::Internal("a statement gave no row".to_owned()))
 }
 
 #[cfg(test)]

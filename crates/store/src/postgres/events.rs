@@ -20,9 +20,10 @@ statements! { "events":
     AFTER = concat!("
         SELECT seq, at, actor, fact FROM events
         WHERE team = ", team!(), " AND seq > $2 ORDER BY seq LIMIT $3");
+    /// `+ 0` keeps the planner from walking the team's whole log.
     OF_TASK = concat!("
         SELECT seq, at, actor, fact FROM events
-        WHERE task = $2 AND team = ", team!(), " ORDER BY seq LIMIT $3");
+        WHERE task = $2 AND team + 0 = ", team!(), " ORDER BY seq LIMIT $3");
 }
 
 /// Appends facts; gives the number of the first.

@@ -52,10 +52,15 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) async fn begin(client: Object, team: Option<TeamName>) -> Result<Self, StoreError> {
+    /// `limit` is how long any answer of the server may take.
+    pub(super) async fn begin(
+        client: Object,
+        team: Option<TeamName>,
+        limit: Duration,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
             tx: View {
-                access: Writing::begin(client, team).await?,
+                access: Writing::begin(client, team, limit).await?,
             },
             served: Vec::new(),
             started: Instant::now(),
@@ -84,12 +89,12 @@ impl Group {
         }
         let ended = self.run(work).await;
         // Before anything can be made of it, all that it wrote must have arrived.
-        let settled = self.tx.access.settle().await;
-        let outcome = match (ended, settled) {
-            (Ok(()), Ok(())) => Ok(self.tx.access.keep()),
-            (Err(Failed::Rejected(rejection)), Ok(())) => Err(rejection.into()),
-            // What was written first failed first.
-            (_, Err(error)) | (Err(Failed::Store(error)), Ok(())) => Err(error.into()),
+        // A failure there counts, whatever the work has made of it.
+        drop(self.tx.access.settle().await);
+        let outcome = match (self.tx.access.take_failure(), ended) {
+            (None, Ok(())) => Ok(self.tx.access.keep()),
+            (None, Err(failed)) => Err(failed),
+            (Some(error), _) => Err(error.into()),
         };
         if outcome.is_err() {
             self.tx.access.take_back();

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use collective_core::ports::StoreError;
 
-use super::error::store_error;
-use super::pool::{Lent, Pools, prepared};
+use super::pool::Pools;
 use super::statements::statements;
 
 /// How long the answer may take.
@@ -29,12 +28,5 @@ pub(super) async fn check(pools: &Pools) -> Result<(), StoreError> {
 
 /// By a reader's connection: busy writers are no fault of the server.
 async fn probe(pools: &Pools) -> Result<(), StoreError> {
-    let client = Lent::new(pools.reader().await?);
-    let statement = prepared(&client, PROBE).await?;
-    client
-        .execute(&statement, &[])
-        .await
-        .map_err(|error| store_error(&error))?;
-    client.give_back();
-    Ok(())
+    pools.ask(PROBE, &[]).await.map(drop)
 }

@@ -18,7 +18,8 @@ use super::query::Access;
 use super::statements::{statements, team};
 use super::tasks::{task, task_columns};
 
-/// Reads the tasks whose numbers were picked.
+/// Reads the tasks whose numbers were picked. `OFFSET 0` keeps the planner from
+/// turning it round.
 macro_rules! read {
     ($picked:expr) => {
         concat!(
@@ -27,10 +28,10 @@ macro_rules! read {
             " FROM (",
             $picked,
             ") AS picked
-             JOIN tasks ON tasks.team = ",
+             CROSS JOIN LATERAL (
+                 SELECT * FROM tasks WHERE team = ",
             team!(),
-            " AND tasks.number = picked.number
-             JOIN task_specs ON task_specs.team = tasks.team AND task_specs.number = tasks.number
+            " AND number = picked.number OFFSET 0) AS tasks
              ORDER BY tasks.number DESC"
         )
     };
@@ -84,7 +85,11 @@ statements! { "listing":
         "lease_agent = $6 AND (cardinality($5::text[]) = 0 OR state = ANY ($5::text[]))"
     ));
     BY_LABEL = read!(concat!(
-        "SELECT tasks.number FROM task_labels JOIN tasks USING (team, number)
+        "SELECT task_labels.number FROM task_labels
+         CROSS JOIN LATERAL (
+             SELECT lane, state, lease_agent FROM tasks
+             WHERE tasks.team = task_labels.team AND tasks.number = task_labels.number
+             OFFSET 0) AS tasks
          WHERE task_labels.team = ", team!(), " AND label = $7 AND value = $8
            AND task_labels.number < $2
            AND ($4::text IS NULL OR lane = $4)

@@ -23,7 +23,8 @@ macro_rules! deliveries {
             "SELECT ",
             message_columns!(),
             ", agent, position, receipt, receipt_at FROM deliveries
-             JOIN messages ON messages.id = deliveries.message
+             CROSS JOIN LATERAL (
+                 SELECT * FROM messages WHERE id = deliveries.message OFFSET 0) AS messages
              WHERE deliveries.team = ",
             team!()
         )
@@ -42,10 +43,12 @@ statements! { "messages":
                       WHERE team = $1 AND agent = new.agent), 0) + 1,
             $3, $4, $5
         FROM unnest($2::text[]) AS new (agent)";
+    /// `+ 0` keeps the planner from walking the inbox.
     SET_RECEIPTS = "
         UPDATE deliveries SET receipt = new.receipt, receipt_at = $5
         FROM unnest($3::uuid[], $4::text[]) AS new (message, receipt)
-        WHERE deliveries.message = new.message AND agent = $2 AND team = $1";
+        WHERE deliveries.message = ANY ($3) AND deliveries.message = new.message
+          AND agent = $2 AND team + 0 = $1";
     MESSAGE = concat!(
         "SELECT ", message_columns!(), " FROM messages WHERE id = $2 AND team = ", team!()
     );

@@ -16,9 +16,8 @@ use deadpool_postgres::ClientWrapper;
 use super::PgStore;
 use super::column::{Columns, at_most};
 use super::duty;
-use super::error::store_error;
 use super::listener::Listener;
-use super::pool::{Lent, Pools, closed, prepared};
+use super::pool::{Lent, Pools, answered, closed, rows};
 use super::statements::statements;
 
 statements! { "outbox":
@@ -85,7 +84,8 @@ impl Outbox for PgStore {
             Some(client) => client,
             None => self.pools.own().await?,
         };
-        match duty::take(client, duty, now).await? {
+        let limit = self.pools.answer_limit();
+        match duty::take(client, duty, now, limit).await? {
             Ok(post) => Ok(Some(Box::new(post))),
             Err(client) if self.pools.is_closed() => {
                 drop(client);
@@ -110,37 +110,24 @@ impl Outbox for PgStore {
     }
 
     async fn backlog(&self, limit: u64) -> Result<u64, StoreError> {
-        let untold: i64 = self.ask_one(BACKLOG).await?;
+        let rows = self.pools.ask(BACKLOG, &[]).await?;
+        let untold: i64 = rows.first().map_or(Ok(0), |row| row.value(0))?;
         Ok(untold.max(0).unsigned_abs().min(limit))
     }
 
     async fn clock_offset(&self, now: Timestamp) -> Result<i64, StoreError> {
         let called = Instant::now();
         let client = Lent::new(self.pools.reader().await?);
-        let statement = prepared(&client, CLOCK).await?;
+        let limit = self.pools.answer_limit();
+        // Once without looking at it: the first question has to be prepared.
+        answered(limit, rows(&client, CLOCK, &[])).await?;
         let sent = called.elapsed();
-        let row = client
-            .query_one(&statement, &[])
-            .await
-            .map_err(|error| store_error(&error))?;
+        let asked = answered(limit, rows(&client, CLOCK, &[])).await?;
         let answered = called.elapsed();
         client.give_back();
         // The server looked at its clock half-way between the two.
         let looked: i64 = at_most(((sent + answered) / 2).as_micros());
-        let server: i64 = row.value(0)?;
+        let server: i64 = asked.first().map_or(Ok(0), |row| row.value(0))?;
         Ok(server.saturating_sub(now.micros().saturating_add(looked)))
-    }
-}
-
-impl PgStore {
-    async fn ask_one(&self, sql: &'static str) -> Result<i64, StoreError> {
-        let client = Lent::new(self.pools.reader().await?);
-        let statement = prepared(&client, sql).await?;
-        let row = client
-            .query_one(&statement, &[])
-            .await
-            .map_err(|error| store_error(&error))?;
-        client.give_back();
-        row.value(0)
     }
 }

@@ -4,13 +4,15 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use collective_core::ports::StoreError;
 use deadpool_postgres::{
     ClientWrapper, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
     Timeouts,
 };
-use tokio_postgres::{Client, Config, Connection, Socket, Statement};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, Connection, Row, Socket, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{connect_error, store_error};
@@ -20,6 +22,10 @@ use super::tls::connector;
 /// The stream of an encrypted connection.
 type Encrypted = <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream;
 
+/// How much longer than a statement may take its answer is waited for. The
+/// server itself ends what takes too long, unless it hangs or can't be reached.
+const ANSWER_SLACK: Duration = Duration::from_secs(5);
+
 /// Opens connections.
 pub(super) struct Pools {
     writers: Pool,
@@ -27,6 +33,8 @@ pub(super) struct Pools {
     config: Config,
     tls: MakeRustlsConnect,
     place: String,
+    connect_limit: Duration,
+    answer_limit: Duration,
 }
 
 impl Pools {
@@ -57,6 +65,8 @@ impl Pools {
             readers: pool(options.readers)?,
             tls,
             place: options.place(),
+            connect_limit: options.wait_timeout.max(options.connect_timeout),
+            answer_limit: options.statement_timeout + ANSWER_SLACK,
             config,
         }))
     }
@@ -69,6 +79,19 @@ impl Pools {
     /// A connection to read with.
     pub(super) async fn reader(&self) -> Result<Object, StoreError> {
         self.lend(&self.readers).await
+    }
+
+    /// Asks by a reader's connection. An answer that nobody waited for, or a
+    /// failure, costs the connection.
+    pub(super) async fn ask(
+        &self,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let client = Lent::new(self.reader().await?);
+        let rows = answered(self.answer_limit, rows(&client, sql, values)).await?;
+        client.give_back();
+        Ok(rows)
     }
 
     async fn lend(&self, pool: &Pool) -> Result<Object, StoreError> {
@@ -93,10 +116,16 @@ impl Pools {
         if self.is_closed() {
             return Err(closed());
         }
-        let connecting = self.config.connect(self.tls.clone());
-        connecting
-            .await
-            .map_err(|error| connect_error(&error, &self.place))
+        let connecting = async {
+            let connected = self.config.connect(self.tls.clone()).await;
+            connected.map_err(|error| connect_error(&error, &self.place))
+        };
+        answered(self.connect_limit, connecting).await
+    }
+
+    /// How long the answer to any statement may take.
+    pub(super) fn answer_limit(&self) -> Duration {
+        self.answer_limit
     }
 
     /// A connection of its own that drives itself. It is closed when it is
@@ -122,6 +151,27 @@ impl Pools {
     }
 }
 
+/// What comes of it within the limit.
+pub(super) async fn within<T>(
+    limit: Duration,
+    asking: impl Future<Output = T>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, asking).await.map_err(|_| {
+        StoreError::Unavailable(format!(
+            "PostgreSQL didn't answer in {} s",
+            limit.as_secs_f32()
+        ))
+    })
+}
+
+/// The same, for what may fail by itself.
+pub(super) async fn answered<T>(
+    limit: Duration,
+    asking: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    within(limit, asking).await?
+}
+
 /// The statement, prepared once per connection.
 pub(super) async fn prepared(
     client: &ClientWrapper,
@@ -129,6 +179,19 @@ pub(super) async fn prepared(
 ) -> Result<Statement, StoreError> {
     client
         .prepare_cached(sql)
+        .await
+        .map_err(|error| store_error(&error))
+}
+
+/// The rows that a statement gives.
+pub(super) async fn rows(
+    client: &ClientWrapper,
+    sql: &'static str,
+    values: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, StoreError> {
+    let statement = prepared(client, sql).await?;
+    client
+        .query(&statement, values)
         .await
         .map_err(|error| store_error(&error))
 }

@@ -10,11 +10,15 @@ use super::query::Access;
 use super::statements::{statements, team};
 use super::writing::{Expect, Writing, owned};
 
+/// Where `$of` is the team's number. `team + 0` keeps the planner from walking
+/// the team's questions where one or a few are asked for by their id or task.
 macro_rules! questions {
-    () => {
+    ($of:literal) => {
         concat!(
             "SELECT id, task, agent, text, options, asked_at, expires_at, state, answer,
-                 answered_by, closed_at FROM questions WHERE team = ",
+                 answered_by, closed_at FROM questions WHERE ",
+            $of,
+            " = ",
             team!()
         )
     };
@@ -29,12 +33,12 @@ statements! { "questions":
             text = excluded.text, options = excluded.options, asked_at = excluded.asked_at,
             expires_at = excluded.expires_at, state = excluded.state, answer = excluded.answer,
             answered_by = excluded.answered_by, closed_at = excluded.closed_at";
-    ONE = concat!(questions!(), " AND id = $2");
-    ALL = concat!(questions!(), " ORDER BY asked_at, id LIMIT $2");
-    BY_STATE = concat!(questions!(), " AND state = $3 ORDER BY asked_at, id LIMIT $2");
+    ONE = concat!(questions!("team + 0"), " AND id = $2");
+    ALL = concat!(questions!("team"), " ORDER BY asked_at, id LIMIT $2");
+    BY_STATE = concat!(questions!("team"), " AND state = $3 ORDER BY asked_at, id LIMIT $2");
     /// A task has few questions: in which state they are is looked at.
     BY_TASK = concat!(
-        questions!(), " AND task = $3 AND ($4::text IS NULL OR state = $4)
+        questions!("team + 0"), " AND task = $3 AND ($4::text IS NULL OR state = $4)
          ORDER BY asked_at, id LIMIT $2"
     );
 }

@@ -8,8 +8,7 @@ use collective_core::ports::StoreError;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::error::store_error;
-use super::pool::{Lent, Pools, prepared};
+use super::pool::Pools;
 use super::query::Access;
 use super::teams::Locked;
 
@@ -24,15 +23,7 @@ impl Access for Reading {
         sql: &'static str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let client = Lent::new(self.pools.reader().await?);
-        let statement = prepared(&client, sql).await?;
-        let rows = client
-            .query(&statement, values)
-            .await
-            .map_err(|error| store_error(&error))?;
-        // An answer that nobody waited for, or a failure, costs the connection.
-        client.give_back();
-        Ok(rows)
+        self.pools.ask(sql, values).await
     }
 
     fn known(&self, _: &TeamName) -> Option<Locked> {

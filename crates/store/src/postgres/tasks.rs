@@ -1,6 +1,8 @@
 //! Tasks as rows: written new, moved, and read. A batch is one statement, its
 //! columns as arrays.
 
+use std::collections::HashMap;
+
 use collective_core::ports::StoreError;
 use collective_core::task::{Epoch, Lease, LeaseToken, Task, TaskState};
 use collective_core::{QuestionId, Span, TaskId, TeamName};
@@ -12,12 +14,16 @@ use super::query::Access;
 use super::statements::{statements, team};
 use super::writing::{Expect, Writing, owned};
 
-/// The columns that [`task`] reads, for a `SELECT` from `tasks` and `task_specs`.
+/// The columns that [`task`] reads, for a `SELECT` from `tasks`. What was asked
+/// is a question of its own and no join: a join's order is the planner's to
+/// choose, and while it believes that a table is empty it chooses badly.
 macro_rules! task_columns {
     () => {
         "tasks.id, tasks.number, tasks.state, waiting_on, ready_at, wake_at, epoch, attempts_used,
          poisonings, lease_agent, lease_secret, lease_ttl, lease_expires_at, question,
-         cancel_reason, created_by, created_at, started_at, finished_at, failure, result, spec"
+         cancel_reason, created_by, created_at, started_at, finished_at, failure, result,
+         (SELECT spec FROM task_specs
+          WHERE task_specs.team = tasks.team AND task_specs.number = tasks.number)"
     };
 }
 pub(super) use task_columns;
@@ -41,6 +47,8 @@ statements! { "tasks":
     INSERT_LABELS = "
         INSERT INTO task_labels (team, number, label, value)
         SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[])";
+    /// The numbers are named twice: whichever way the planner goes, it reads
+    /// those rows alone.
     UPDATE = "
         UPDATE tasks SET
             state = new.state, waiting_on = new.waiting_on, ready_at = new.ready_at,
@@ -59,23 +67,26 @@ statements! { "tasks":
         AS new (number, id, state, waiting_on, ready_at, wake_at, due_at, epoch, attempts_used,
             poisonings, lease_agent, lease_secret, lease_ttl, lease_expires_at, question,
             cancel_reason, started_at, finished_at, failure, result)
-        WHERE tasks.team = $1 AND tasks.number = new.number AND tasks.id = new.id";
+        WHERE tasks.team = $1 AND tasks.number = ANY ($2) AND tasks.number = new.number
+          AND tasks.id = new.id";
+    /// `+ 0` keeps the planner from walking all tasks of the team.
     BY_IDS = concat!(
-        "SELECT ", task_columns!(), "
-         FROM unnest($2::uuid[]) WITH ORDINALITY AS asked (id, place)
-         JOIN tasks ON tasks.id = asked.id AND tasks.team = ", team!(), "
-         JOIN task_specs ON task_specs.team = tasks.team AND task_specs.number = tasks.number
-         ORDER BY asked.place"
+        "SELECT ",
+        task_columns!(),
+        " FROM tasks WHERE tasks.id = ANY ($2) AND tasks.team + 0 = ",
+        team!()
     );
     BY_ID = concat!(
-        "SELECT ", task_columns!(), "
-         FROM tasks JOIN task_specs USING (team, number)
-         WHERE tasks.id = $2 AND tasks.team = ", team!()
+        "SELECT ",
+        task_columns!(),
+        " FROM tasks WHERE tasks.id = $2 AND tasks.team + 0 = ",
+        team!()
     );
     BY_NUMBER = concat!(
-        "SELECT ", task_columns!(), "
-         FROM tasks JOIN task_specs USING (team, number)
-         WHERE tasks.team = ", team!(), " AND tasks.number = $2"
+        "SELECT ",
+        task_columns!(),
+        " FROM tasks WHERE tasks.number = $2 AND tasks.team = ",
+        team!()
     );
 }
 
@@ -314,9 +325,11 @@ pub(super) async fn by_ids(
         return Ok(Vec::new());
     }
     tx.lock(team).await?;
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows = tx.rows(BY_IDS, &[&team.as_str(), &ids]).await?;
-    rows.iter().map(task).collect()
+    let asked: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = tx.rows(BY_IDS, &[&team.as_str(), &asked]).await?;
+    let found = rows.iter().map(|row| task(row).map(|task| (task.id, task)));
+    let found: HashMap<TaskId, Task> = found.collect::<Result<_, _>>()?;
+    Ok(ids.iter().filter_map(|id| found.get(id).cloned()).collect())
 }
 
 /// Reads a row of [`task_columns`].

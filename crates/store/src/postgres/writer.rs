@@ -131,7 +131,7 @@ impl Writer {
         next
     }
 
-    /// The next work that is there already, and whether more follow it.
+    /// The next work that is there already.
     fn following(&self, team: Option<&TeamName>) -> Option<Request> {
         let mut waiting = lock(&self.waiting);
         waiting.get_mut(team?)?.pop_front()
@@ -146,7 +146,10 @@ impl Writer {
     /// One transaction.
     async fn serve(&self, team: Option<&TeamName>, first: Request) {
         let begun = match self.pools.writer().await {
-            Ok(client) => Group::begin(client, team.cloned()).await,
+            Ok(client) => {
+                let limit = self.pools.answer_limit();
+                Group::begin(client, team.cloned(), limit).await
+            }
             Err(error) => Err(error),
         };
         let mut group = match begun {

@@ -6,9 +6,10 @@
 //! asked for when the work has ended ([`Writing::settle`]), before anything of
 //! it can be committed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use collective_core::TeamName;
 use collective_core::event::Event;
@@ -20,7 +21,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use super::error::{is_aftermath, store_error};
-use super::pool::{Lent, prepared};
+use super::pool::{Lent, answered, prepared, within};
 use super::query::Access;
 use super::teams::{self, Locked};
 
@@ -59,6 +60,13 @@ impl<T> Answer<T> {
         }
     }
 
+    /// Waits for it. Giving up meanwhile loses nothing.
+    async fn arrive(&mut self) {
+        if let Self::UnderWay(asking) = self {
+            *self = Self::There(asking.await);
+        }
+    }
+
     async fn get(self) -> T {
         match self {
             Self::UnderWay(asking) => asking.await,
@@ -78,6 +86,16 @@ enum Sent {
     Lock(Answer<Result<Vec<Row>, Error>>),
 }
 
+impl Sent {
+    async fn arrive(&mut self) {
+        match self {
+            Self::OfWork(answer, _) => answer.arrive().await,
+            Self::Control(answer) => answer.arrive().await,
+            Self::Lock(answer) => answer.arrive().await,
+        }
+    }
+}
+
 /// A team that this transaction has locked.
 struct Held {
     /// As it was when it was locked.
@@ -94,32 +112,42 @@ struct Held {
 pub(super) struct Writing {
     client: Arc<Lent>,
     named: Option<TeamName>,
-    sent: Vec<Sent>,
+    sent: VecDeque<Sent>,
     teams: HashMap<TeamName, Held>,
     events: Vec<Event>,
+    /// Why the running work has failed, whatever it makes of that itself.
+    failed: Option<StoreError>,
+    /// Why the transaction can't go on.
     lost: Option<StoreError>,
+    limit: Duration,
 }
 
 impl Writing {
     /// Opens a transaction, and locks the team if works of one come. The
-    /// answers aren't waited for.
-    pub(super) async fn begin(client: Object, named: Option<TeamName>) -> Result<Self, StoreError> {
+    /// answers aren't waited for. `limit` is how long any answer may take.
+    pub(super) async fn begin(
+        client: Object,
+        named: Option<TeamName>,
+        limit: Duration,
+    ) -> Result<Self, StoreError> {
         let mut tx = Self {
             client: Arc::new(Lent::new(client)),
             named,
-            sent: Vec::new(),
+            sent: VecDeque::new(),
             teams: HashMap::new(),
             events: Vec::new(),
+            failed: None,
             lost: None,
+            limit,
         };
         // Prepared before the transaction begins: the first time costs a round trip.
-        let lock = prepared(&tx.client, teams::LOCK_STATEMENT).await?;
+        let lock = answered(limit, prepared(&tx.client, teams::LOCK_STATEMENT)).await?;
         tx.control("BEGIN").await;
         if let Some(team) = tx.named.clone() {
             let client = Arc::clone(&tx.client);
             let asking = async move { client.query(&lock, &[&team.as_str()]).await };
             let answer = Answer::start(asking.boxed()).await;
-            tx.sent.push(Sent::Lock(answer));
+            tx.sent.push_back(Sent::Lock(answer));
         }
         Ok(tx)
     }
@@ -131,11 +159,11 @@ impl Writing {
         values: Vec<Value>,
         expect: Expect,
     ) -> Result<(), StoreError> {
-        let statement = prepared(&self.client, sql).await?;
+        let statement = answered(self.limit, prepared(&self.client, sql)).await?;
         let client = Arc::clone(&self.client);
         let sending = async move { client.execute_raw(&statement, values).await };
         let answer = Answer::start(sending.boxed()).await;
-        self.sent.push(Sent::OfWork(answer, expect));
+        self.sent.push_back(Sent::OfWork(answer, expect));
         Ok(())
     }
 
@@ -144,7 +172,7 @@ impl Writing {
         let client = Arc::clone(&self.client);
         let sending = async move { client.batch_execute(sql).await };
         let answer = Answer::start(sending.boxed()).await;
-        self.sent.push(Sent::Control(answer));
+        self.sent.push_back(Sent::Control(answer));
     }
 
     /// Sends what needn't be answered.
@@ -161,27 +189,56 @@ impl Writing {
     /// The first failure. One that takes the whole transaction along is kept as
     /// well, see [`Self::lost`].
     pub(super) async fn settle(&mut self) -> Result<(), StoreError> {
+        let settled = answered(self.limit, self.settle_all());
+        let settled = settled.await;
+        if let Err(error) = &settled {
+            self.failed.get_or_insert_with(|| error.clone());
+            // Without its answers nobody knows where the transaction stands.
+            if !self.sent.is_empty() || self.client.is_closed() {
+                self.lost.get_or_insert_with(|| error.clone());
+            }
+        }
+        settled
+    }
+
+    async fn settle_all(&mut self) -> Result<(), StoreError> {
         let mut first: Option<StoreError> = None;
-        for sent in std::mem::take(&mut self.sent) {
-            let (failed, of_group) = match sent {
-                Sent::OfWork(answer, expect) => (outcome(answer.get().await, expect), false),
-                Sent::Control(answer) => (answer.get().await.map_err(Failed::Statement), true),
-                Sent::Lock(answer) => (self.locked(answer.get().await), true),
+        while let Some(sent) = self.sent.front_mut() {
+            sent.arrive().await;
+            let Some(sent) = self.sent.pop_front() else {
+                break;
             };
-            let Err(failed) = failed else { continue };
-            let aftermath = failed.is_aftermath();
-            let error = failed.into_error();
-            let of_group = of_group || self.client.is_closed();
-            let cause = match (&first, aftermath) {
+            let of_work = matches!(sent, Sent::OfWork(..));
+            let Err(failed) = self.take_in(sent).await else {
+                continue;
+            };
+            let cause = match (&first, failed.is_aftermath()) {
                 (Some(cause), true) => cause.clone(),
-                _ => error,
+                _ => failed.into_error(),
             };
-            if of_group && self.lost.is_none() {
-                self.lost = Some(cause.clone());
+            if !of_work {
+                self.lost.get_or_insert_with(|| cause.clone());
             }
             first.get_or_insert(cause);
         }
         first.map_or(Ok(()), Err)
+    }
+
+    /// Makes of an answer what it means.
+    async fn take_in(&mut self, sent: Sent) -> Result<(), Failed> {
+        match sent {
+            Sent::OfWork(answer, expect) => outcome(answer.get().await, expect),
+            Sent::Control(answer) => answer.get().await.map_err(Failed::Statement),
+            Sent::Lock(answer) => {
+                let answer = answer.get().await;
+                self.locked(answer)
+            }
+        }
+    }
+
+    /// Why the running work has failed, if a statement of it has.
+    pub(super) fn take_failure(&mut self) -> Option<StoreError> {
+        self.failed.take()
     }
 
     /// Why the transaction can't go on, if it can't.
@@ -323,17 +380,27 @@ impl Access for Writing {
         sql: &'static str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, StoreError> {
-        let statement = prepared(&self.client, sql).await?;
-        let rows = self.client.query(&statement, values).await;
-        match rows {
-            Ok(rows) => Ok(rows),
-            // An earlier write has failed, and this is what came of it.
-            Err(error) if is_aftermath(&error) => {
-                self.settle().await?;
-                Err(store_error(&error))
+        let client = Arc::clone(&self.client);
+        let asking = async {
+            let statement = prepared(&client, sql).await.map_err(Failed::Outcome)?;
+            let rows = client.query(&statement, values).await;
+            rows.map_err(Failed::Statement)
+        };
+        let failed = match within(self.limit, asking).await {
+            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Err(failed)) => failed,
+            Err(late) => {
+                self.lost.get_or_insert_with(|| late.clone());
+                Failed::Outcome(late)
             }
-            Err(error) => Err(store_error(&error)),
+        };
+        if failed.is_aftermath() {
+            // An earlier write has failed, and this is what came of it.
+            self.settle().await?;
         }
+        let error = failed.into_error();
+        self.failed.get_or_insert_with(|| error.clone());
+        Err(error)
     }
 
     fn known(&self, team: &TeamName) -> Option<Locked> {

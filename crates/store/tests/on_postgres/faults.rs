@@ -2,7 +2,8 @@
 //! was acknowledged is there, and the store goes on by itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use collective_core::TeamName;
 use collective_core::ports::{Failed, Store, StoreError};
@@ -19,7 +20,7 @@ const BEFORE: usize = 20;
 /// Writes until told to stop; gives what was acknowledged, and what was refused.
 struct Load {
     running: JoinSet<(Vec<String>, Vec<Failed>)>,
-    acknowledged: Arc<std::sync::atomic::AtomicUsize>,
+    acknowledged: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
 
@@ -99,7 +100,7 @@ async fn nothing_is_lost(store: &PgStore, team: &TeamName, load: Load) {
 async fn a_killed_server_loses_nothing_that_was_acknowledged() {
     let mut server = server();
     let mut options = database(&server, "killed");
-    options.wait_timeout = std::time::Duration::from_secs(1);
+    options.wait_timeout = Duration::from_secs(1);
     let store = Arc::new(open(&options).await);
     let red = team("red");
     found(&*store, &red).await;
@@ -123,7 +124,7 @@ async fn a_killed_server_loses_nothing_that_was_acknowledged() {
 async fn a_promoted_standby_is_found() {
     let mut primary = server();
     let mut options = database(&primary, "work");
-    options.wait_timeout = std::time::Duration::from_secs(1);
+    options.wait_timeout = Duration::from_secs(1);
     let standby = primary.standby().expect("a standby");
     // From now on a commit is acknowledged when the standby has it as well.
     for setting in [
@@ -199,4 +200,52 @@ async fn a_server_that_turns_read_only_is_unhealthy_until_it_is_not() {
         append(&store, &red, vec!["kept".to_owned()]).await.ok()
     })
     .await;
+}
+
+/// A session that hangs answers nothing and breaks no connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_is_given_up_in_bounded_time() {
+    let server = server();
+    let mut options = database(&server, "hangs");
+    (options.writers, options.readers) = (1, 1);
+    options.statement_timeout = Duration::from_millis(500);
+    let store = open(&options).await;
+    let red = team("red");
+    found(&store, &red).await;
+    append(&store, &red, vec!["before".to_owned()])
+        .await
+        .expect("an event");
+    let sessions =
+        "SELECT pid FROM pg_stat_activity WHERE datname = 'hangs' AND pid <> pg_backend_pid()";
+    let sessions = server.sql("hangs", sessions).expect("sessions");
+    let sessions: Vec<&str> = sessions.split_whitespace().collect();
+    assert!(sessions.len() >= 2, "the store has {sessions:?}");
+    let signal = |signal: &str| {
+        let mut kill = std::process::Command::new("kill");
+        let sent = kill.arg(signal).args(&sessions).status().expect("it runs");
+        assert!(sent.success(), "{signal} wasn't sent");
+    };
+    signal("-STOP");
+    let mut reader = store.reader().await.expect("a reader");
+    let hung = tokio::time::timeout(crate::DEADLINE, async {
+        tokio::join!(
+            append(&store, &red, vec!["hung".to_owned()]),
+            reader.last_seq(&red)
+        )
+    });
+    let (written, read) = hung.await.expect("it is given up");
+    assert!(
+        matches!(written, Err(Failed::Store(StoreError::Unavailable(_)))),
+        "writing gave {written:?}"
+    );
+    assert!(
+        matches!(read, Err(StoreError::Unavailable(_))),
+        "reading gave {read:?}"
+    );
+    // New sessions serve, while the old ones still hang.
+    assert_eq!(store.health().await, Ok(()));
+    let written = append(&store, &red, vec!["after".to_owned()]).await;
+    signal("-CONT");
+    assert_eq!(written, Ok(2));
+    assert_eq!(log(&store, &red).await, ["before", "after"]);
 }
