@@ -35,6 +35,9 @@ pub enum StoreError {
     /// It doesn't answer, or not in time.
     #[error("the store doesn't answer: {0}")]
     Unavailable(String),
+    /// It went away while it was committing: the command was carried out, or it wasn't.
+    #[error("the store went away while it was committing: {0}")]
+    Uncertain(String),
     /// Two commands met; the same command may succeed when sent again.
     #[error("two commands met in the store: {0}")]
     Conflict(String),
@@ -69,6 +72,7 @@ impl From<StoreError> for Rejection {
             StoreError::Unavailable(_) | StoreError::Conflict(_) | StoreError::InUse { .. } => {
                 Code::Unavailable
             }
+            StoreError::Uncertain(_) => Code::Timeout,
             StoreError::Corrupt(_) | StoreError::SchemaTooNew { .. } | StoreError::Internal(_) => {
                 Code::Internal
             }
@@ -79,6 +83,9 @@ impl From<StoreError> for Rejection {
             }
             StoreError::Conflict(_) | StoreError::Unavailable(_) => {
                 Some("send the command again in a moment")
+            }
+            StoreError::Uncertain(_) => {
+                Some("look whether it was carried out before you send it again")
             }
             _ => None,
         };

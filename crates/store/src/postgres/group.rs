@@ -182,7 +182,11 @@ impl Group {
         }
         // A transaction in which something has failed ends by COMMIT without an
         // error and without a trace; that failure shows here.
-        tx.settle().await
+        tx.settle().await.map_err(|error| match error {
+            // The server had the COMMIT, and nobody knows what became of it.
+            StoreError::Unavailable(why) => StoreError::Uncertain(why),
+            told => told,
+        })
     }
 }
 
