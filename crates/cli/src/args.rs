@@ -3,8 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent, completions, dead, doctor, events, key, message, queue, reserve, run, schedule, status,
-    task, up,
+    agent, completions, config, dead, doctor, events, key, message, migrate, queue, reserve, run,
+    schedule, status, task, up,
 };
 use crate::connect::ServerArgs;
 use crate::output::ColorChoice;
@@ -96,6 +96,11 @@ pub(crate) enum Command {
     Key(key::KeyCommand),
     /// Read or follow the team's events
     Events(events::EventsArgs),
+    /// Show and check the settings of a server
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Move everything from one engine to the other
+    Migrate(migrate::MigrateArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
 }

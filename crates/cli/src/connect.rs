@@ -154,7 +154,8 @@ fn variable(name: &str) -> Option<String> {
     (!value.trim().is_empty()).then_some(value)
 }
 
-fn path_variable(name: &str) -> Option<PathBuf> {
+/// A variable that names a file or folder.
+pub(crate) fn path_variable(name: &str) -> Option<PathBuf> {
     let value = std::env::var_os(name)?;
     (!value.is_empty()).then(|| PathBuf::from(value))
 }

@@ -19,12 +19,13 @@ use std::path::PathBuf;
 
 use collective_api::Problem;
 use collective_client::ClientError;
+use collective_config::Mistakes;
 use collective_core::{Code, Rejection};
 use collective_runner::preset::PresetError;
 use collective_runner::worker::WorkerError;
 use collective_team::Problems;
 
-use crate::embedded::StartError;
+use crate::host::StartError;
 
 /// A task that was run or waited for didn't succeed.
 pub(crate) const NOT_SUCCEEDED: u8 = 1;
@@ -62,6 +63,9 @@ pub(crate) enum CliError {
     /// A team file has mistakes.
     #[error(transparent)]
     Team(#[from] Problems),
+    /// The settings of a server have mistakes.
+    #[error(transparent)]
+    Config(#[from] Mistakes),
     /// The user's own presets have mistakes.
     #[error("{}", lines(.0))]
     Presets(Vec<PresetError>),
@@ -141,7 +145,9 @@ impl CliError {
                 Code::Unavailable.exit_code()
             }
             CliError::Start(error) => error.code().exit_code(),
-            CliError::Team(_) | CliError::Presets(_) => Code::InvalidField.exit_code(),
+            CliError::Team(_) | CliError::Config(_) | CliError::Presets(_) => {
+                Code::InvalidField.exit_code()
+            }
             CliError::Worker(WorkerError::Refused { error, .. }) => error.exit_code(),
             CliError::File { .. } | CliError::Usage { .. } => Code::InvalidField.exit_code(),
             CliError::Outcome { exit, .. } | CliError::CutShort { exit, .. } => *exit,
@@ -178,8 +184,9 @@ impl CliError {
             CliError::Outcome { hint, .. } => hint.clone(),
             CliError::CutShort { hint, .. } => hint.map(str::to_owned),
             CliError::Bug(_) => Some("this is a bug: please report it".to_owned()),
-            // Each mistake of a team file has its own.
+            // Each mistake of a file has its own.
             CliError::Team(_)
+            | CliError::Config(_)
             | CliError::File { .. }
             | CliError::ReaderGone
             | CliError::Write(_) => None,
@@ -203,7 +210,7 @@ impl CliError {
                 Code::Unavailable
             }
             CliError::Start(error) => error.code(),
-            CliError::Team(_) | CliError::Presets(_) => Code::InvalidField,
+            CliError::Team(_) | CliError::Config(_) | CliError::Presets(_) => Code::InvalidField,
             CliError::Worker(WorkerError::Refused { error, .. }) => {
                 error.code().unwrap_or(Code::Unavailable)
             }

@@ -8,11 +8,13 @@ mod commands;
 mod connect;
 mod context;
 mod crew;
-mod embedded;
+mod engine;
 mod errors;
 mod folder;
+mod host;
 mod names;
 mod output;
+mod settings;
 mod signals;
 mod text;
 mod when;
@@ -23,13 +25,14 @@ use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 use clap::Parser;
+use collective_config::Loaded;
 use collective_runner::{guard, scripted};
 use collective_server::telemetry::LogFormat;
 
 use args::{Cli, Command};
 use commands::{
-    agent, completions, dead, doctor, events, key, message, queue, reserve, run, schedule, status,
-    task, up,
+    agent, completions, config, dead, doctor, events, key, message, migrate, queue, reserve, run,
+    schedule, status, task, up,
 };
 use context::Context;
 use errors::CliError;
@@ -44,16 +47,19 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     let context = Context::new(&cli.global);
-    if let Err(error) = log(&cli.command, &context) {
-        context.out.error(&error);
-        return ExitCode::from(error.exit_code());
-    }
+    let loaded = match prepare(&cli.command, &context) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            context.out.error(&error);
+            return ExitCode::from(error.exit_code());
+        }
+    };
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(|error| CliError::file("can't start the runtime", error))?;
-        let outcome = runtime.block_on(dispatch(cli.command, &context));
+        let outcome = runtime.block_on(dispatch(cli.command, loaded.as_ref(), &context));
         // What still waits for standard input can't be woken; it goes with the process.
         runtime.shutdown_background();
         outcome
@@ -69,19 +75,36 @@ fn main() -> ExitCode {
     }
 }
 
-/// Sets logging up: a server logs, other commands only if they are asked to.
-fn log(command: &Command, context: &Context) -> Result<(), CliError> {
+/// Reads the settings of a server and sets logging up: a server logs, other
+/// commands only if they are asked to.
+fn prepare(command: &Command, context: &Context) -> Result<Option<Loaded>, CliError> {
     let color = context.out.colors_errors();
     match (command, std::env::var("COLLECTIVE_LOG")) {
-        (Command::Up(args), _) => args.start_log(color),
-        (_, Ok(filter)) if !filter.is_empty() => up::start_log(LogFormat::Text, filter, color),
-        _ => Ok(()),
+        (Command::Up(args), _) => {
+            let loaded = args.load(context)?;
+            up::start_log_of(&loaded.settings, color)?;
+            Ok(Some(loaded))
+        }
+        (_, Ok(filter)) if !filter.is_empty() => {
+            up::start_log(LogFormat::Text, filter, color)?;
+            Ok(None)
+        }
+        _ => Ok(None),
     }
 }
 
-async fn dispatch(command: Command, context: &Context) -> Result<(), CliError> {
+async fn dispatch(
+    command: Command,
+    loaded: Option<&Loaded>,
+    context: &Context,
+) -> Result<(), CliError> {
     match command {
-        Command::Up(args) => up::run(args, context).await,
+        Command::Up(_) => match loaded {
+            Some(loaded) => up::run(loaded, context).await,
+            None => Err(CliError::Bug("the settings were not read".to_owned())),
+        },
+        Command::Config(command) => config::run(&command, context),
+        Command::Migrate(args) => migrate::run(args, context).await,
         Command::Run(args) => run::run(args, context).await,
         Command::Status(args) => status::run(&args, context).await,
         Command::Doctor(args) => doctor::run(&args, context).await,

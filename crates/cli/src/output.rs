@@ -294,6 +294,7 @@ impl Output {
             let text = match error {
                 // Every mistake at once, each with its place.
                 CliError::Team(problems) => serde_json::to_string(problems),
+                CliError::Config(mistakes) => serde_json::to_string(mistakes),
                 error => serde_json::to_string(&error.problem()),
             };
             complain(&escape_controls(&text.unwrap_or_default()));
@@ -302,6 +303,10 @@ impl Output {
         if let CliError::Team(problems) = error {
             // It has the form of a compiler's messages already.
             complain(problems.to_string().trim_end());
+            return;
+        }
+        if let CliError::Config(mistakes) = error {
+            complain(crate::text::clean(&mistakes.to_string()).trim_end());
             return;
         }
         let word = paint(self.color_errors, Tone::Bad, "error:");

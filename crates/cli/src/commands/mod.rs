@@ -2,11 +2,13 @@
 
 pub(crate) mod agent;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod dead;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod key;
 pub(crate) mod message;
+pub(crate) mod migrate;
 pub(crate) mod queue;
 pub(crate) mod reserve;
 pub(crate) mod run;

@@ -1,18 +1,18 @@
-//! `collective up`: the embedded server in the foreground.
+//! `collective up`: a server in the foreground.
 
 use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
-use collective_server::ServerOptions;
+use collective_config::{Flag, Loaded, Settings};
 use collective_server::telemetry::{self, LogFormat, LogOptions, LogTarget};
-use collective_store::{SqliteOptions, Synchronous};
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::embedded::{Embedded, EmbeddedOptions};
 use crate::errors::CliError;
 use crate::folder::{DataFolder, ServerNote};
+use crate::host::Host;
 use crate::output::{Facts, Output};
+use crate::settings::{self, ConfigArgs};
 use crate::signals::Signals;
 
 const EXAMPLES: &str = "\
@@ -21,6 +21,7 @@ Examples:
   collective up --listen 127.0.0.1:0 --data ./team-data      any free port, data kept here
   collective up --sync normal                                faster; see below
   collective up --log-format json 2> server.log
+  collective up --config server.toml                         every setting: docs/configuration.md
 
 --sync full writes every acknowledged command to the disk before it is answered.
 --sync normal leaves that to the kernel: a killed process loses nothing, a power
@@ -28,9 +29,6 @@ cut may lose the newest commands.
 
 SIGINT or SIGTERM stops the server after it has answered what is in flight; a
 second one stops it at once.";
-
-/// Which lines are logged if nothing is said.
-const DEFAULT_FILTER: &str = "info";
 
 /// When a commit counts as done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -50,63 +48,103 @@ enum Format {
     Json,
 }
 
-/// How to serve.
+/// What a server keeps its data in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// SQLite in the data folder
+    Embedded,
+    /// PostgreSQL, RabbitMQ and Redis
+    Distributed,
+}
+
+/// How to serve. What isn't said here comes from the environment, the file, the defaults.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct UpArgs {
-    /// Address and port; port 0 is any free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7420")]
-    listen: SocketAddr,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Address and port; port 0 is any free one [default: 127.0.0.1:7420]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
     /// Listen on an address that other machines can reach. There is no TLS: put a proxy before it
     #[arg(long)]
     allow_remote: bool,
     /// A host name that requests may be sent to, beside the loopback names; may be repeated
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
-    /// When a command counts as durable: full or normal
-    #[arg(
-        long,
-        value_name = "MODE",
-        value_enum,
-        default_value = "full",
-        hide_possible_values = true
-    )]
-    sync: Sync,
-    /// Largest size of the database in bytes; beyond it, writing is refused
+    /// What the data is kept in: embedded or distributed [default: embedded]
+    #[arg(long, value_name = "KIND", value_enum, hide_possible_values = true)]
+    engine: Option<Kind>,
+    /// When a command counts as durable, embedded: full or normal [default: full]
+    #[arg(long, value_name = "MODE", value_enum, hide_possible_values = true)]
+    sync: Option<Sync>,
+    /// Largest size of the database in bytes, embedded; beyond it, writing is refused
     #[arg(long, value_name = "BYTES")]
     max_size: Option<u64>,
-    /// What log lines look like: text or json
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        value_enum,
-        default_value = "text",
-        hide_possible_values = true
-    )]
-    log_format: Format,
-    /// Which log lines, such as warn or collective_server=debug,info
-    #[arg(
-        long,
-        value_name = "FILTER",
-        env = "COLLECTIVE_LOG",
-        hide_env_values = true
-    )]
+    /// What log lines look like: text or json [default: text]
+    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
+    log_format: Option<Format>,
+    /// Which log lines, such as warn or collective_server=debug,info, or COLLECTIVE_LOG [default: info]
+    #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }
 
 impl UpArgs {
-    /// Sets logging up as it was asked for.
-    pub(crate) fn start_log(&self, color: bool) -> Result<(), CliError> {
-        let format = match self.log_format {
-            Format::Text => LogFormat::Text,
-            Format::Json => LogFormat::Json,
-        };
-        let filter = self
-            .log
-            .clone()
-            .unwrap_or_else(|| DEFAULT_FILTER.to_owned());
-        start_log(format, filter, color)
+    /// Reads the settings, these flags above all.
+    pub(crate) fn load(&self, context: &Context) -> Result<Loaded, CliError> {
+        self.config.load(context, self.flags())
     }
+
+    /// What was said by flags. None of them can hold a secret.
+    fn flags(&self) -> Vec<Flag> {
+        let mut flags = Vec::new();
+        let mut say = |name, key, value: Option<String>| {
+            if let Some(value) = value {
+                flags.push(Flag { name, key, value });
+            }
+        };
+        let word = |said: &str| said.to_owned();
+        say(
+            "--listen",
+            "server.listen",
+            self.listen.map(|listen| listen.to_string()),
+        );
+        say(
+            "--allow-remote",
+            "server.allow_remote",
+            self.allow_remote.then(|| word("true")),
+        );
+        let hosts = (!self.hosts.is_empty()).then(|| self.hosts.join(","));
+        say("--host", "server.hosts", hosts);
+        let engine = self.engine.map(|kind| match kind {
+            Kind::Embedded => word("embedded"),
+            Kind::Distributed => word("distributed"),
+        });
+        say("--engine", "engine.kind", engine);
+        let sync = self.sync.map(|sync| match sync {
+            Sync::Full => word("full"),
+            Sync::Normal => word("normal"),
+        });
+        say("--sync", "store.sync", sync);
+        let max_size = self.max_size.map(|bytes| bytes.to_string());
+        say("--max-size", "store.max_size", max_size);
+        let format = self.log_format.map(|format| match format {
+            Format::Text => word("text"),
+            Format::Json => word("json"),
+        });
+        say("--log-format", "log.format", format);
+        say("--log", "log.filter", self.log.clone());
+        flags
+    }
+}
+
+/// Sets logging up as the settings say.
+pub(crate) fn start_log_of(settings: &Settings, color: bool) -> Result<(), CliError> {
+    start_log(
+        settings::log_format(settings),
+        settings.log.filter.clone(),
+        color,
+    )
 }
 
 /// What is said once it listens.
@@ -117,31 +155,15 @@ struct Listening<'n> {
     data: &'n std::path::Path,
 }
 
-/// Serves until a signal comes.
-pub(crate) async fn run(args: UpArgs, context: &Context) -> Result<(), CliError> {
-    if !args.listen.ip().is_loopback() && !args.allow_remote {
-        return Err(CliError::usage(
-            format!("{} can be reached from other machines", args.listen),
-            "listen on 127.0.0.1, or say --allow-remote and put a proxy with TLS before it",
-        ));
+/// Serves with these settings until a signal comes.
+pub(crate) async fn run(loaded: &Loaded, context: &Context) -> Result<(), CliError> {
+    for warning in &loaded.warnings {
+        context.out.warn(warning);
     }
     let mut signals = Signals::listen()?;
     let folder = context.server.folder()?;
-    let options = EmbeddedOptions {
-        server: ServerOptions {
-            listen: args.listen,
-            allowed_hosts: args.hosts,
-            ..ServerOptions::default()
-        },
-        store: SqliteOptions {
-            synchronous: match args.sync {
-                Sync::Full => Synchronous::Full,
-                Sync::Normal => Synchronous::Normal,
-            },
-            max_size: args.max_size,
-        },
-    };
-    let server = Embedded::start(folder.clone(), options).await?;
+    let options = settings::host_options(&loaded.settings);
+    let server = Host::start(folder.clone(), options).await?;
     let said = say(&context.out, server.note(), &folder);
     if said.is_ok() {
         signals.next().await;

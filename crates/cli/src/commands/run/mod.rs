@@ -22,8 +22,8 @@ use collective_team::TeamFile;
 use crate::commands::task::spec::label as key_value;
 use crate::context::Context;
 use crate::crew::{self, Crew};
-use crate::embedded::{Embedded, EmbeddedOptions};
 use crate::errors::CliError;
+use crate::host::{self, HostOptions};
 use crate::signals::Signals;
 use crate::when;
 use crate::work::Book;
@@ -87,7 +87,7 @@ pub(crate) struct RunArgs {
 /// Who serves.
 enum Host {
     /// This process.
-    Own(Box<Embedded>),
+    Own(Box<host::Host>),
     /// Another one.
     Other,
 }
@@ -178,7 +178,7 @@ async fn host(context: &Context) -> Result<(Host, Client), CliError> {
 
 async fn own_server(context: &Context) -> Result<(Host, Client), CliError> {
     let folder = context.server.folder()?;
-    let server = Embedded::start(folder, EmbeddedOptions::default()).await?;
+    let server = host::Host::start(folder, HostOptions::default()).await?;
     let client = server.client()?;
     Ok((Host::Own(Box::new(server)), client))
 }

@@ -1,52 +1,54 @@
-//! The embedded server: adapters are wired here and nowhere else.
+//! A server in this process, on a data folder.
 //!
-//! SQLite in the data folder, bus and cache in the process. The folder's lock
-//! sees to it that there is one server per folder; the note `server.json` says
-//! where it listens, and `token` lets its user in.
+//! The folder's lock sees to it that there is one server per folder; the note
+//! `server.json` says where it listens, and `token` lets its user in.
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 
-use collective_bus::LocalBus;
-use collective_cache::LocalCache;
 use collective_client::{Client, ClientError, ClientOptions, Token};
-use collective_core::ports::{Entropy, Store, StoreError};
+use collective_core::ports::{Entropy, StoreError};
 use collective_core::{Code, Rejection};
 use collective_server::{Server, ServerError, ServerOptions};
 use collective_service::access::hash_secret;
 use collective_service::keys::new_secret;
-use collective_service::{Hub, Ports, reaper};
-use collective_store::{SqliteOptions, SqliteStore};
+use collective_service::{Hub, reaper, relay};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::connect::read_token;
+use crate::engine::{Engine, Running};
 use crate::errors::CliError;
 use crate::folder::{DataFolder, ServerNote};
 use crate::when;
-use crate::world::{SystemClock, SystemEntropy};
+use crate::world::SystemEntropy;
 
 /// What an administrator's token starts with, so that one that leaks is recognised.
 const TOKEN_PREFIX: &str = "ca_";
 
-/// How an embedded server is started.
+/// How a server is started.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct EmbeddedOptions {
+pub(crate) struct HostOptions {
     /// Where it listens, and its bounds.
     pub(crate) server: ServerOptions,
-    /// How its store is opened.
-    pub(crate) store: SqliteOptions,
+    /// What it stands on.
+    pub(crate) engine: Engine,
 }
 
-/// Why an embedded server didn't start.
+/// Why a server didn't start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// The data folder can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database that servers share can't be used.
+    #[error(transparent)]
+    Database(StoreError),
+    /// A setting can't be used.
+    #[error("{0}")]
+    Setting(String),
     /// It can't listen.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -63,7 +65,10 @@ impl StartError {
     pub(crate) fn code(&self) -> Code {
         match self {
             StartError::Store(StoreError::InUse { .. }) => Code::WrongState,
-            StartError::Store(error) => Rejection::from(error.clone()).code(),
+            StartError::Store(error) | StartError::Database(error) => {
+                Rejection::from(error.clone()).code()
+            }
+            StartError::Setting(_) => Code::InvalidField,
             StartError::Server(_) | StartError::Folder(_) => Code::Unavailable,
             StartError::Recover(rejection) => rejection.code(),
         }
@@ -83,6 +88,13 @@ impl StartError {
                 "put a sound copy of the folder in its place, or name another folder with --data"
             }
             StartError::Store(_) => "see that the folder is yours and can be written to",
+            StartError::Database(StoreError::SchemaTooNew { .. }) => {
+                "use the binary that migrated the database, or a newer one"
+            }
+            StartError::Database(_) => {
+                "see that PostgreSQL runs, and what the settings say: collective config show"
+            }
+            StartError::Setting(_) => "mend the setting, then start again",
             StartError::Server(ServerError::Listen { source, .. }) => match source.kind() {
                 std::io::ErrorKind::AddrInUse => {
                     "something listens there already: choose another port with --listen, 0 for any"
@@ -97,38 +109,27 @@ impl StartError {
 }
 
 /// A server that runs in this process.
-pub(crate) struct Embedded {
+pub(crate) struct Host {
     note: ServerNote,
     token: Token,
     folder: DataFolder,
-    store: Arc<SqliteStore>,
+    engine: Running,
     stop: CancellationToken,
     serving: JoinHandle<()>,
     reaping: JoinHandle<()>,
+    relaying: JoinHandle<()>,
 }
 
-impl Embedded {
+impl Host {
     /// Starts a server on the folder. It answers when this returns.
     pub(crate) async fn start(
         folder: DataFolder,
-        options: EmbeddedOptions,
+        options: HostOptions,
     ) -> Result<Self, StartError> {
-        let path = folder.path().to_owned();
-        let store = tokio::task::spawn_blocking(move || SqliteStore::open(&path, options.store))
-            .await
-            .map_err(|error| StoreError::Internal(error.to_string()))??;
         // From here on the lock is held, so that nobody else writes token or note.
-        let store = Arc::new(store);
+        let engine = options.engine.start(folder.path()).await?;
         let token = own_token(&folder.token_file()).map_err(Box::new)?;
-        let ports = Ports {
-            store: store.clone(),
-            bus: Arc::new(LocalBus::new()),
-            cache: Arc::new(LocalCache::new()),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-            shared: None,
-        };
-        let hub = Hub::new(ports, Some(hash_secret(token.reveal())));
+        let hub = Hub::new(engine.ports.clone(), Some(hash_secret(token.reveal())));
         hub.recover().await.map_err(StartError::Recover)?;
         let server = Server::bind(options.server, hub.clone()).await?;
         let note = ServerNote {
@@ -140,15 +141,17 @@ impl Embedded {
         write_note(&folder.server_file(), &note).map_err(Box::new)?;
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.serve(stop.clone().cancelled_owned()));
-        let reaping = tokio::spawn(reaper::run(hub, stop.clone().cancelled_owned()));
+        let reaping = tokio::spawn(reaper::run(hub.clone(), stop.clone().cancelled_owned()));
+        let relaying = tokio::spawn(relay::run(hub, stop.clone().cancelled_owned()));
         Ok(Self {
             note,
             token,
             folder,
-            store,
+            engine,
             stop,
             serving,
             reaping,
+            relaying,
         })
     }
 
@@ -168,6 +171,7 @@ impl Embedded {
         for (what, ended) in [
             ("server", self.serving.await),
             ("reaper", self.reaping.await),
+            ("relay", self.relaying.await),
         ] {
             if let Err(error) = ended {
                 tracing::error!(%error, what, "a part of the server ended badly");
@@ -177,7 +181,7 @@ impl Embedded {
         if let Err(error) = std::fs::remove_file(self.folder.server_file()) {
             tracing::warn!(%error, "the note of where the server listens stays behind");
         }
-        self.store.close().await;
+        self.engine.close().await;
     }
 }
 
@@ -261,10 +265,10 @@ mod tests {
     async fn one_folder_has_one_server_and_is_free_again_after_it() {
         let folder = tempfile::tempdir().unwrap();
         let data = DataFolder::find(Some(folder.path())).unwrap();
-        let first = Embedded::start(data.clone(), EmbeddedOptions::default())
+        let first = Host::start(data.clone(), HostOptions::default())
             .await
             .unwrap();
-        let Err(refused) = Embedded::start(data.clone(), EmbeddedOptions::default()).await else {
+        let Err(refused) = Host::start(data.clone(), HostOptions::default()).await else {
             panic!("two servers share a folder");
         };
         assert!(
@@ -275,9 +279,7 @@ mod tests {
         first.client().unwrap().status().await.unwrap();
         first.stop().await;
         assert_eq!(data.server().unwrap(), None);
-        let second = Embedded::start(data, EmbeddedOptions::default())
-            .await
-            .unwrap();
+        let second = Host::start(data, HostOptions::default()).await.unwrap();
         second.stop().await;
     }
 }
