@@ -47,8 +47,9 @@ statements! { "tasks":
     INSERT_LABELS = "
         INSERT INTO task_labels (team, number, label, value)
         SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[])";
-    /// The numbers are named twice: whichever way the planner goes, it reads
-    /// those rows alone.
+    /// Each row is looked up by its number, once, and then gone to: left to a
+    /// join, the planner goes round in squares while it believes that there is
+    /// little. Nobody else moves the rows, since the team is locked.
     UPDATE = "
         UPDATE tasks SET
             state = new.state, waiting_on = new.waiting_on, ready_at = new.ready_at,
@@ -67,8 +68,10 @@ statements! { "tasks":
         AS new (number, id, state, waiting_on, ready_at, wake_at, due_at, epoch, attempts_used,
             poisonings, lease_agent, lease_secret, lease_ttl, lease_expires_at, question,
             cancel_reason, started_at, finished_at, failure, result)
-        WHERE tasks.team = $1 AND tasks.number = ANY ($2) AND tasks.number = new.number
-          AND tasks.id = new.id";
+        CROSS JOIN LATERAL (
+            SELECT ctid FROM tasks WHERE team = $1 AND number = new.number AND id = new.id
+            OFFSET 0) AS place
+        WHERE tasks.ctid = place.ctid";
     /// `+ 0` keeps the planner from walking all tasks of the team.
     BY_IDS = concat!(
         "SELECT ",

@@ -73,7 +73,10 @@ const EXPECTED: [(&str, &[&str]); 33] = [
     ("tasks::BY_ID", &["tasks_by_id", SPEC]),
     ("tasks::BY_IDS", &["tasks_by_id", "(id = ANY ($2))", SPEC]),
     ("tasks::BY_NUMBER", &["tasks_pkey", "(number = $2)", SPEC]),
-    ("tasks::UPDATE", &["(number = ANY ($2))"]),
+    (
+        "tasks::UPDATE",
+        &["Tid Scan on tasks", "number = new.number"],
+    ),
     ("events::AFTER", &["events_pkey"]),
     ("events::OF_TASK", &["events_by_task"]),
     ("listing::ALL", &["tasks_pkey"]),
