@@ -141,7 +141,7 @@ impl Link {
             Err(failure) => failure,
         };
         if matches!(failure, Failure::Dropped(_)) && !line.probe {
-            line = self.renew(line.serial);
+            line = self.renew(line.serial)?;
             failure = match self.send(&line, command, deadline).await {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
@@ -192,15 +192,16 @@ impl Link {
         }
     }
 
-    /// Another connection instead of the one with this number.
-    fn renew(&self, serial: u64) -> Line {
+    /// Another connection instead of the one with this number, or what is known to be wrong.
+    fn renew(&self, serial: u64) -> Result<Line, Failure> {
         let mut phase = self.lock();
         match &*phase {
-            Phase::Open(line) if line.serial != serial => line.clone(),
-            _ => {
+            Phase::Open(line) if line.serial != serial => Ok(line.clone()),
+            Phase::Lost { reason, .. } => Err(Failure::Known(reason.clone())),
+            Phase::Open(_) => {
                 let line = self.line(serial + 1, false);
                 *phase = Phase::Open(line.clone());
-                line
+                Ok(line)
             }
         }
     }
