@@ -24,8 +24,9 @@ use super::writing::Writing;
 /// session in shared memory, and beyond that everybody's look-ups get slower.
 const MAX_GROUP: usize = 64;
 /// A group takes no more works after this time: the first of them waits no
-/// longer than this and one commit, and so do those of other replicas.
-const MAX_GROUP_TIME: Duration = Duration::from_millis(10);
+/// longer than this and one commit, and so do those of other replicas. It is a
+/// few commits' worth on a busy disk (2 to 10 ms each).
+const MAX_GROUP_TIME: Duration = Duration::from_millis(20);
 /// How long one work may take. Its team waits for it, on all replicas.
 const WORK_LIMIT: Duration = Duration::from_secs(40);
 /// Tells the listeners that there are new events. It follows the commit instead
