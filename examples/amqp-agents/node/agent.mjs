@@ -1,10 +1,7 @@
 // An agent that speaks AMQP itself: it counts the words of the file that a
-// task's input names, several tasks at once. Settings, from the environment:
-//
-//   AMQP_URL        the broker, amqp://USER:PASSWORD@HOST/
-//   COLLECTIVE_KEY  the agent's API key
-//   AGENT_NAME      its name
-//   AGENT_QUEUES    the queues it serves, with commas between them (default)
+// task's input names, several tasks at once. From the environment: AMQP_URL, the
+// broker; COLLECTIVE_KEY, the agent's API key; AGENT_NAME; AGENT_QUEUES, the
+// queues it serves, with commas between them (default).
 
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
@@ -24,24 +21,27 @@ let stopping = false;
 /** A connection that comes back by itself. */
 async function stayConnected() {
   for (;;) {
+    let connection;
     try {
-      const connection = await amqp.connect(AMQP_URL);
+      connection = await amqp.connect(AMQP_URL);
       const opened = await connection.createConfirmChannel();
+      for (const part of [connection, opened]) part.on("error", (error) => console.error(error.message));
       const lost = Promise.race([once(connection, "close"), once(opened, "close")]);
       await opened.consume(REPLIES, answered, { noAck: true });
       channel = opened;
-      await lost.finally(() => connection.close().catch(() => {}));
+      await lost;
     } catch (error) {
       console.error(`no connection: ${error.message}`);
     }
     channel = undefined;
+    // What is left of it, if only its channel was lost.
+    (async () => connection?.close())().catch(() => {});
     await sleep(PAUSE);
   }
 }
 
 function answered(message) {
-  if (!message) return;
-  waiting.get(message.properties.correlationId)?.(JSON.parse(message.content));
+  if (message) waiting.get(message.properties.correlationId)?.(JSON.parse(message.content));
 }
 
 /** Publishes a report until it is answered. The key makes repeating it safe. */

@@ -1,13 +1,9 @@
 """An agent that speaks AMQP itself: it takes tasks, runs a command for each, reports.
 
 The command gets the task's prompt on its standard input; what it prints is the
-result. Settings, from the environment:
-
-    AMQP_URL        the broker, amqp://USER:PASSWORD@HOST/
-    COLLECTIVE_KEY  the agent's API key
-    AGENT_NAME      its name
-    AGENT_QUEUES    the queues it serves, with commas between them (default)
-    AGENT_COMMAND   what it runs, by sh -c (wc -w)
+result. From the environment: AMQP_URL, the broker; COLLECTIVE_KEY, the agent's
+API key; AGENT_NAME; AGENT_QUEUES, the queues it serves, with commas between
+them (default); AGENT_COMMAND, what it runs by sh -c (wc -w).
 """
 
 import json
@@ -54,9 +50,8 @@ class Server:
         """Publishes a report until it is answered. The key makes repeating it safe."""
         key = str(uuid.uuid4())
         headers = {"collective-key": os.environ["COLLECTIVE_KEY"], "idempotency-key": key}
-        properties = pika.BasicProperties(
-            content_type="application/json", delivery_mode=2,
-            correlation_id=key, reply_to=REPLIES, headers=headers)
+        properties = pika.BasicProperties("application/json", headers=headers, delivery_mode=2,
+                                          correlation_id=key, reply_to=REPLIES)
         while True:
             try:
                 self.channel.basic_publish("agent.results", kind, json.dumps(body), properties)
@@ -68,67 +63,67 @@ class Server:
             except AMQPError:
                 self.connect()
 
-    def next_offer(self, queues):
-        """The most urgent offer, with how to acknowledge it. Taken only when there is time for it."""
-        for queue in queues:
-            method, _, body = self.channel.basic_get(queue)
-            if method:
-                return json.loads(body), self.channel, method.delivery_tag
-        return None
-
 
 def work(server):
     agent = server.report("registered", agent=NAME, queues=QUEUES, description=COMMAND)
     if "error" in agent:
         sys.exit(f"not registered: {agent['error']['detail']}")
     while True:
-        found = server.next_offer(agent["ok"]["task_queues"])
-        if not found:
+        channel = server.channel
+        for queue in agent["ok"]["task_queues"]:  # the most urgent first
+            method, _, body = channel.basic_get(queue)
+            if method:
+                break
+        else:
             server.connection.sleep(PAUSE)
             continue
-        offer, channel, tag = found
-        claim = server.report("started", task=offer["task"], agent=NAME, lease=LEASE)
+        claim = server.report("started", task=json.loads(body)["task"], agent=NAME, lease=LEASE)
         if channel.is_open:  # else the offer comes again, and is refused: the claim stands
-            channel.basic_ack(tag)
+            channel.basic_ack(method.delivery_tag)
         if "ok" in claim:
             attempt(server, claim["ok"])
 
 
 def attempt(server, claim):
-    task, held = claim["task"], {"task": claim["task"]["id"], "token": claim["token"]}
+    held = {"task": claim["task"]["id"], "token": claim["token"]}
     with tempfile.TemporaryFile("w+") as prompt, tempfile.TemporaryFile("w+") as output:
-        prompt.write(task["spec"].get("prompt", ""))
+        prompt.write(claim["task"]["spec"].get("prompt", ""))
         prompt.seek(0)
-        command = subprocess.Popen(
-            ["sh", "-c", COMMAND], stdin=prompt, stdout=output, start_new_session=True)
+        command = subprocess.Popen(["sh", "-c", COMMAND], stdin=prompt, stdout=output, start_new_session=True)
         try:
-            beat_at = time.monotonic() + BEAT_EVERY
-            while command.poll() is None:
-                time.sleep(0.02)
-                if time.monotonic() < beat_at:
-                    continue
-                beat_at += BEAT_EVERY
-                beat = server.report("heartbeat", agent=NAME, beats=[held])["ok"]["items"][0]
-                if "error" in beat:  # somebody else has it now
-                    return
-                if "cancel" in beat["ok"]:
-                    failure = {"class": "transient", "reason": beat["ok"]["cancel"]}
-                    server.report("failed", **held, outcome="cancelled", failure=failure)
-                    return
+            if not watch(server, command, held):
+                return
         except SystemExit:
             server.report("released", **held, reason="the agent stops")
             raise
         finally:
             if command.poll() is None:
                 os.killpg(command.pid, signal.SIGKILL)
-                command.wait()
         output.seek(0)
         said = output.read()
     if command.returncode == 0:
         server.report("completed", **held, text=said)
     else:
-        failure = {"class": "transient", "reason": f"exit code {command.returncode}", "feedback": said[-4000:]}
-        server.report("failed", **held, failure=failure)
+        reason = f"exit code {command.returncode}"
+        server.report("failed", **held, failure={"class": "transient", "reason": reason, "feedback": said[-4000:]})
+
+
+def watch(server, command, held):
+    """Keeps the lease alive until the command ends; false if its task is ours no more."""
+    beat_at = time.monotonic() + BEAT_EVERY
+    while command.poll() is None:
+        time.sleep(0.02)
+        if time.monotonic() < beat_at:
+            continue
+        beat_at += BEAT_EVERY
+        beat = server.report("heartbeat", agent=NAME, beats=[held])["ok"]["items"][0]
+        if "error" in beat:  # somebody else has it now
+            return False
+        if "cancel" in beat["ok"]:
+            failure = {"class": "transient", "reason": beat["ok"]["cancel"]}
+            server.report("failed", **held, outcome="cancelled", failure=failure)
+            return False
+    return True
 
 
 def main():
