@@ -49,7 +49,7 @@ pub struct Status {
 /// One part that the server needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PartHealth {
-    /// `store`, `bus`, `cache`.
+    /// `store`, `bus`, `cache`; `clock` where servers share a store.
     pub part: String,
     /// Whether it serves.
     pub ok: bool,

@@ -165,6 +165,10 @@ impl Broker for RabbitBus {
         Ok(offers::depth(shared, &link, team, lane, priority).await?)
     }
 
+    fn reconnects(&self) -> u64 {
+        self.state().reconnects
+    }
+
     async fn report(&self) -> Result<Box<dyn Report>, BusError> {
         let mut stop = self.inner.stop.subscribe();
         tokio::select! {

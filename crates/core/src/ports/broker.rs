@@ -94,6 +94,11 @@ pub trait Broker: Send + Sync + 'static {
         priority: Priority,
     ) -> Result<Option<Depth>, BusError>;
 
+    /// How many connections this process made after its first.
+    fn reconnects(&self) -> u64 {
+        0
+    }
+
     /// The next report of an agent. The caller bounds the wait; dropping the
     /// future loses nothing. Reports come to one replica each, a bounded number at once.
     async fn report(&self) -> Result<Box<dyn Report>, BusError>;

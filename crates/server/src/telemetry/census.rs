@@ -1,6 +1,8 @@
-//! Gauges that are read when someone looks: queues, agents, the server's parts.
+//! Gauges that are read when someone looks: queues, agents, the server's parts,
+//! and how far the world is behind the log. No part that hangs keeps a look waiting.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,8 +10,9 @@ use collective_api::agents::AgentView;
 use collective_api::operations::Readiness;
 use collective_core::task::{Lane, TaskState};
 use collective_service::Hub;
-use collective_service::status::{self, Census};
+use collective_service::status::{self, Census, Relayed};
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -29,6 +32,10 @@ struct PartLabels {
     part: String,
 }
 
+/// For a metric without labels that is absent while it isn't known, rather than 0.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoLabels {}
+
 /// The gauges, and when they were last set.
 pub(super) struct Gauges {
     taken_at: Mutex<Option<Instant>>,
@@ -39,6 +46,8 @@ pub(super) struct Gauges {
     agents_available: Family<TeamLabels, Gauge>,
     agents_busy: Family<TeamLabels, Gauge>,
     part_up: Family<PartLabels, Gauge>,
+    relay_backlog: Family<NoLabels, Gauge>,
+    broker_reconnects: Family<NoLabels, Counter>,
 }
 
 impl Gauges {
@@ -52,6 +61,8 @@ impl Gauges {
             agents_available: Family::default(),
             agents_busy: Family::default(),
             part_up: Family::default(),
+            relay_backlog: Family::default(),
+            broker_reconnects: Family::default(),
         };
         registry.register(
             "orchestrator_task_queue_size",
@@ -88,6 +99,16 @@ impl Gauges {
             "Whether a part that the server needs serves: 1 or 0",
             gauges.part_up.clone(),
         );
+        registry.register(
+            "orchestrator_relay_backlog_events",
+            "Committed events that the broker was not told of yet, of all replicas together",
+            gauges.relay_backlog.clone(),
+        );
+        registry.register(
+            "orchestrator_broker_reconnects",
+            "Connections to the broker that this server made after its first",
+            gauges.broker_reconnects.clone(),
+        );
         gauges
     }
 
@@ -96,8 +117,12 @@ impl Gauges {
         if self.is_fresh() {
             return;
         }
-        let readiness = status::readiness(hub).await;
-        let census = match status::census(hub).await {
+        let (readiness, census, relayed) = tokio::join!(
+            status::readiness(hub),
+            status::census(hub),
+            status::relayed(hub)
+        );
+        let census = match census {
             Ok(census) => census,
             Err(error) => {
                 tracing::warn!(%error, "the gauges can't be read");
@@ -106,12 +131,27 @@ impl Gauges {
         };
         let mut taken_at = self.taken_at.lock().unwrap_or_else(PoisonError::into_inner);
         self.set(&readiness, &census);
+        self.set_relayed(relayed);
         *taken_at = Some(Instant::now());
     }
 
     fn is_fresh(&self) -> bool {
         let taken_at = self.taken_at.lock().unwrap_or_else(PoisonError::into_inner);
         taken_at.is_some_and(|at| at.elapsed() < FRESH)
+    }
+
+    fn set_relayed(&self, relayed: Option<Relayed>) {
+        self.relay_backlog.clear();
+        if let Some(backlog) = relayed.and_then(|relayed| relayed.backlog) {
+            self.relay_backlog
+                .get_or_create(&NoLabels {})
+                .set(as_gauge(backlog));
+        }
+        if let Some(relayed) = relayed {
+            let counter = self.broker_reconnects.get_or_create(&NoLabels {});
+            // It is counted where connections are made; here it is only shown.
+            counter.inner().store(relayed.reconnects, Ordering::Relaxed);
+        }
     }
 
     fn set(&self, readiness: &Readiness, census: &[Census]) {

@@ -65,11 +65,7 @@ async fn readiness(client: &Client) -> Vec<Finding> {
         .filter(|part| !part.ok)
         .map(|part| {
             let reason = part.reason.as_deref().unwrap_or("no reason is given");
-            wrong(
-                WHAT,
-                format!("{}: {reason}", part.part),
-                "look at the server's log",
-            )
+            wrong(WHAT, format!("{}: {reason}", part.part), mend(&part.part))
         })
         .collect();
     if ready.draining {
@@ -79,6 +75,16 @@ async fn readiness(client: &Client) -> Vec<Finding> {
         findings.push(fine(WHAT, format!("all parts serve: {}", parts.join(", "))));
     }
     findings
+}
+
+/// Where to look for what a part lacks; the reason itself says mostly what.
+fn mend(part: &str) -> &'static str {
+    match part {
+        "bus" => "nothing is lost meanwhile; see that RabbitMQ runs: docs/degradation.md",
+        "cache" => "nothing is lost meanwhile; see that Redis runs: docs/degradation.md",
+        "clock" => "set this machine and the database by the same time source",
+        _ => "look at the server's log",
+    }
 }
 
 fn team(status: &Status) -> Vec<Finding> {
