@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use collective_core::event::{Event, Fact};
 use collective_core::key::ApiKey;
 use collective_core::ports::store::{self, Failed, Query, Tx};
-use collective_core::ports::{Broker, Bus, Cache, Clock, Entropy, Outbox, Store};
+use collective_core::ports::{
+    Broker, Bus, Cache, Clock, Entropy, Outbox, Permit, RateLimit, Store,
+};
 use collective_core::{Code, KeyId, Rejection, Span, TeamName, Timestamp};
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
@@ -50,6 +52,8 @@ struct Inner {
     /// Keys and teams looked up within the last [`LOOKUP_TTL`], so that each request needn't ask the store.
     keys: Mutex<HashMap<KeyId, (Timestamp, ApiKey)>>,
     teams: Mutex<HashMap<TeamName, Timestamp>>,
+    /// Buckets of this server alone, for when the cache can't keep one for all.
+    buckets: Mutex<HashMap<String, Timestamp>>,
     started_at: Timestamp,
 }
 
@@ -75,6 +79,7 @@ impl Hub {
             due_sooner: Notify::new(),
             keys: Mutex::new(HashMap::new()),
             teams: Mutex::new(HashMap::new()),
+            buckets: Mutex::new(HashMap::new()),
             started_at,
         }))
     }
@@ -254,6 +259,23 @@ impl Hub {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&id);
+    }
+
+    /// Takes one permit out of the named bucket: the cache's, shared by all
+    /// servers, or this server's own while the cache is down.
+    pub(crate) async fn take(&self, bucket: &str, limit: RateLimit) -> Permit {
+        let now = self.now();
+        if let Ok(permit) = self.cache().take(bucket, limit, now).await {
+            return permit;
+        }
+        let buckets = self.0.buckets.lock();
+        let mut buckets = buckets.unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= MAX_LOOKUPS {
+            buckets.clear();
+        }
+        let (permit, arrival) = limit.take(buckets.get(bucket).copied(), now);
+        buckets.insert(bucket.to_owned(), arrival);
+        permit
     }
 
     pub(crate) fn knows_team(&self, team: &TeamName) -> bool {

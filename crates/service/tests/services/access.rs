@@ -8,7 +8,7 @@ use collective_core::role::{Grant, Principal, Role};
 use collective_core::task::TaskSpec;
 use collective_core::{AgentName, Code, Span, TeamName};
 use collective_service::access::{authenticate, put_team};
-use collective_service::{agents, feed, keys, tasks};
+use collective_service::{Hub, agents, feed, keys, tasks};
 
 use crate::team::{ADMIN_TOKEN, Team};
 
@@ -94,24 +94,49 @@ async fn a_key_sees_its_own_team_and_nothing_of_another() {
     assert_eq!(refused.unwrap_err().code(), Code::NotFound);
 }
 
-#[tokio::test]
-async fn a_denial_is_written_down_and_a_flood_of_them_is_not() {
-    let team = Team::new().await;
+/// How many denials stand in the log after a hundred of them on this server.
+async fn denials_of_a_hundred(team: &Team, hub: &Hub) -> usize {
     let watcher = Principal {
         grant: Grant::Role(Role::Monitor),
         ..team.admin.clone()
     };
     for _ in 0..100 {
-        let refused = tasks::create(&team.hub, &watcher, TaskSpec::new("no"), None).await;
+        let refused = tasks::create(hub, &watcher, TaskSpec::new("no"), None).await;
         assert_eq!(refused.unwrap_err().code(), Code::Forbidden);
     }
-    let events = feed::page(&team.hub, &team.admin, 0, 500).await.unwrap();
-    let denials = events
+    let events = feed::page(hub, &team.admin, 0, 500).await.unwrap();
+    assert!(events.iter().all(|event| event.fact.task().is_none()));
+    events
         .iter()
         .filter(|event| matches!(event.fact, Fact::AccessDenied { .. }))
-        .count();
-    assert_eq!(denials, 10);
-    assert!(events.iter().all(|event| event.fact.task().is_none()));
+        .count()
+}
+
+#[tokio::test]
+async fn a_denial_is_written_down_and_a_flood_of_them_is_not() {
+    let team = Team::new().await;
+    assert_eq!(denials_of_a_hundred(&team, &team.hub).await, 10);
+}
+
+#[tokio::test]
+async fn denials_are_written_down_and_bounded_while_the_cache_is_down() {
+    let team = Team::new().await;
+    let hub = team.replica_without_a_cache();
+    assert_eq!(denials_of_a_hundred(&team, &hub).await, 10);
+    // What else the cache keeps is done without.
+    let ada = AgentName::new("ada").unwrap();
+    let registered = agents::register(&hub, &team.admin, &ada, AgentSpec::default()).await;
+    registered.unwrap();
+    let created = tasks::create(&hub, &team.admin, TaskSpec::new("yes"), None).await;
+    created.unwrap();
+    let readiness = collective_service::status::readiness(&hub).await;
+    assert!(readiness.ready, "{readiness:?}");
+    assert!(
+        readiness
+            .parts
+            .iter()
+            .any(|part| part.part == "cache" && !part.ok)
+    );
 }
 
 #[tokio::test]

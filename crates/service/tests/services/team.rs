@@ -9,12 +9,11 @@ use collective_bus::LocalBus;
 use collective_cache::LocalCache;
 use collective_core::agent::AgentSpec;
 use collective_core::event::Event;
-use collective_core::ports::Bus;
-use collective_core::ports::StoreError;
 use collective_core::ports::store::{Failed, Query, Store, Work};
+use collective_core::ports::{Bus, Cache, CacheError, Permit, RateLimit, StoreError};
 use collective_core::role::Principal;
 use collective_core::task::TaskSpec;
-use collective_core::{AgentName, QueueName, Span, TaskId, TeamName};
+use collective_core::{AgentName, QueueName, Span, TaskId, TeamName, Timestamp};
 use collective_service::access::hash_secret;
 use collective_service::{Hub, Ports, agents, leases, tasks};
 use collective_testkit::memory::MemoryStore;
@@ -114,6 +113,15 @@ impl Team {
         Hub::new(self.ports.clone(), Some(hash_secret(ADMIN_TOKEN)))
     }
 
+    /// Another server on the same store, whose cache doesn't answer.
+    pub(crate) fn replica_without_a_cache(&self) -> Hub {
+        let ports = Ports {
+            cache: Arc::new(DownCache),
+            ..self.ports.clone()
+        };
+        Hub::new(ports, Some(hash_secret(ADMIN_TOKEN)))
+    }
+
     pub(crate) async fn agent(&self, text: &str, spec: AgentSpec) -> AgentName {
         let name = AgentName::new(text).unwrap();
         let registered = agents::register(&self.hub, &self.admin, &name, spec).await;
@@ -148,4 +156,42 @@ impl Team {
 
 pub(crate) fn queue(text: &str) -> QueueName {
     QueueName::new(text).unwrap()
+}
+
+/// A cache that doesn't answer.
+struct DownCache;
+
+fn down<T>() -> Result<T, CacheError> {
+    Err(CacheError::Unavailable("it is down".to_owned()))
+}
+
+#[async_trait]
+impl Cache for DownCache {
+    async fn put(&self, _: &str, _: &[u8], _: Span, _: Timestamp) -> Result<(), CacheError> {
+        down()
+    }
+
+    async fn get(&self, _: &str, _: Timestamp) -> Result<Option<Vec<u8>>, CacheError> {
+        down()
+    }
+
+    async fn get_many(
+        &self,
+        _: &[String],
+        _: Timestamp,
+    ) -> Result<Vec<Option<Vec<u8>>>, CacheError> {
+        down()
+    }
+
+    async fn remove(&self, _: &str) -> Result<(), CacheError> {
+        down()
+    }
+
+    async fn take(&self, _: &str, _: RateLimit, _: Timestamp) -> Result<Permit, CacheError> {
+        down()
+    }
+
+    async fn health(&self) -> Result<(), CacheError> {
+        down()
+    }
 }
