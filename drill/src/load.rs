@@ -212,7 +212,7 @@ impl Load {
                 .context("the leader")?;
             self.note(|told| {
                 told.created
-                    .extend(created.tasks.iter().map(|task| task.id))
+                    .extend(created.tasks.iter().map(|task| task.id));
             });
             tokio::time::sleep(between(&chance, PAUSE.0, PAUSE.1)).await;
         }

@@ -77,7 +77,11 @@ impl Remains {
             succeeded,
             failed,
         } = &self.told.acknowledged;
-        println!("read back: {} events, {} tasks", self.events.len(), self.tasks.len());
+        println!(
+            "read back: {} events, {} tasks",
+            self.events.len(),
+            self.tasks.len()
+        );
         println!(
             "acknowledged: {} created, {} claimed, {} succeeded, {} failed",
             created.len(),

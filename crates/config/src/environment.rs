@@ -12,6 +12,9 @@ use crate::near::did_you_mean;
 use crate::value;
 
 /// What our own variables start with.
+/// How the settings' own variables go on, by section.
+const SECTIONS: [&str; 6] = ["SERVER_", "ENGINE_", "STORE_", "BUS_", "CACHE_", "LOG_"];
+
 const OURS: &str = "COLLECTIVE_";
 
 /// What the environment says of these keys. A variable that is empty says nothing,
@@ -62,25 +65,37 @@ fn one(
     }
 }
 
-/// Notes every variable that looks like one of ours and is none.
+/// Notes every variable that looks like a setting and is none: one of a section,
+/// or one that is near a setting's name. Other variables that begin like ours
+/// are somebody else's, a script's or an agent's.
 pub(crate) fn unknown(variables: &[(OsString, OsString)], mistakes: &mut Vec<Mistake>) {
     let own: Vec<String> = KEYS.iter().map(Key::own_variable).collect();
     let short = KEYS.iter().flat_map(|key| key.variables.iter().copied());
-    let known: Vec<&str> = own
+    let settings: Vec<&str> = own
         .iter()
         .map(String::as_str)
         .chain(short.filter(|name| name.starts_with(OURS)))
-        .chain(OTHERS.iter().copied())
         .collect();
     let mut unknown: Vec<String> = variables
         .iter()
         .map(|(name, _)| name.to_string_lossy().into_owned())
-        .filter(|name| name.starts_with(OURS) && !known.contains(&name.as_str()))
+        .filter(|name| name.starts_with(OURS))
+        .filter(|name| !settings.contains(&name.as_str()) && !OTHERS.contains(&name.as_str()))
         .collect();
     unknown.sort();
     for name in unknown {
-        let hint = did_you_mean(&name, known.iter().copied())
-            .unwrap_or_else(|| "the variables are listed in docs/configuration.md".to_owned());
+        // What all of them begin with says nothing about how alike they are.
+        let bare = name.trim_start_matches(OURS);
+        let near = did_you_mean(
+            bare,
+            settings.iter().map(|known| known.trim_start_matches(OURS)),
+        );
+        let of_a_section = SECTIONS.iter().any(|section| bare.starts_with(section));
+        let hint = match near {
+            Some(near) => near.replacen('`', &format!("`{OURS}"), 1),
+            None if of_a_section => "the variables are listed in docs/configuration.md".to_owned(),
+            None => continue,
+        };
         let at = Origin::Variable { name: shown(&name) };
         let message = "there is no such variable";
         mistakes.push(Mistake::new(MistakeCode::UnknownVariable, at, message).hint(hint));
