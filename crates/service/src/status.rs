@@ -184,6 +184,12 @@ pub async fn relayed(hub: &Hub) -> Option<Relayed> {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_hangs_is_given_up_and_named() {
+        let hung = answered(std::future::pending::<Result<(), String>>()).await;
+        assert_eq!(hung, Err("no answer in 3 s".to_owned()));
+    }
+
     #[test]
     fn a_clock_is_named_once_it_is_off_by_more_than_its_tolerance() {
         for (offset, expected) in [

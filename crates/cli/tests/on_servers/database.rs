@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::cluster::{Cluster, DATABASE, until};
 use crate::load::{Load, assert_only};
 
@@ -20,6 +22,7 @@ async fn faults_of_postgresql() {
     let mut cluster = Cluster::start().await;
     postgresql_is_down(&mut cluster).await;
     postgresql_is_restarted(&mut cluster).await;
+    postgresql_hangs(&mut cluster).await;
     postgresql_has_no_connection_left(&mut cluster).await;
     the_clocks_differ(&mut cluster).await;
 }
@@ -52,6 +55,36 @@ async fn postgresql_is_restarted(cluster: &mut Cluster) {
     assert_only(&load.refusals(), UNAVAILABLE);
     load.finish().await;
     cluster.converges().await;
+}
+
+async fn postgresql_hangs(cluster: &mut Cluster) {
+    let mut load = Load::start(cluster, "postgresql_hangs").await;
+    signal_all(cluster, Signal::STOP);
+    assert!(!cluster.names("store", "no answer").await, "it isn't ready");
+    signal_all(cluster, Signal::CONT);
+    load.completes(20).await;
+    assert_only(&load.refusals(), UNAVAILABLE);
+    load.finish().await;
+    cluster.converges().await;
+}
+
+/// Signals PostgreSQL and all that it has started; each has a group of its own.
+fn signal_all(cluster: &Cluster, signal: Signal) {
+    let note = cluster.parts.postgres.home().join("data/postmaster.pid");
+    let note = std::fs::read_to_string(note).unwrap();
+    let postmaster: i32 = note.lines().next().unwrap().trim().parse().unwrap();
+    let of_it = |process: &std::fs::DirEntry| {
+        let pid: i32 = process.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
+        // The parent is the second field after the name, which is in brackets.
+        let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
+        (pid == postmaster || parent == postmaster.to_string()).then_some(pid)
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    for pid in processes.filter_map(|process| of_it(&process)) {
+        // One that has ended meanwhile needs no signal.
+        let _gone = kill_process(Pid::from_raw(pid).unwrap(), signal);
+    }
 }
 
 async fn postgresql_has_no_connection_left(cluster: &mut Cluster) {

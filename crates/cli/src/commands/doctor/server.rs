@@ -32,7 +32,12 @@ pub(super) async fn look(server: &ServerArgs) -> Vec<Finding> {
         return findings;
     }
     findings.push(fine("server", format!("answers at {}", client.url())));
-    findings.extend(readiness(&client).await);
+    let (ready, serves) = readiness(&client).await;
+    findings.extend(ready);
+    if !serves {
+        // What its team waits for is in the store that is away.
+        return findings;
+    }
     match client.status().await {
         Ok(status) => findings.extend(team(&status)),
         Err(error) if error.is(Code::Unauthenticated) || error.is(Code::Forbidden) => {
@@ -53,11 +58,15 @@ pub(super) async fn look(server: &ServerArgs) -> Vec<Finding> {
     findings
 }
 
-async fn readiness(client: &Client) -> Vec<Finding> {
+/// What the server says of its parts, and whether it can be asked for more.
+async fn readiness(client: &Client) -> (Vec<Finding>, bool) {
     const WHAT: &str = "ready";
     let ready = match client.readiness().await {
         Ok(ready) => ready.readiness,
-        Err(error) => return vec![wrong(WHAT, error.to_string(), "look at the server's log")],
+        Err(error) => {
+            let finding = wrong(WHAT, error.to_string(), "look at the server's log");
+            return (vec![finding], true);
+        }
     };
     let mut findings: Vec<Finding> = ready
         .parts
@@ -74,7 +83,7 @@ async fn readiness(client: &Client) -> Vec<Finding> {
         let parts: Vec<&str> = ready.parts.iter().map(|part| part.part.as_str()).collect();
         findings.push(fine(WHAT, format!("all parts serve: {}", parts.join(", "))));
     }
-    findings
+    (findings, ready.ready || ready.draining)
 }
 
 /// Where to look for what a part lacks; the reason itself says mostly what.
