@@ -13,6 +13,7 @@ mod cache;
 mod cluster;
 mod database;
 mod load;
+mod migrate;
 mod replicas;
 mod start;
 mod table;
