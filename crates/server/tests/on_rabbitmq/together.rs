@@ -115,7 +115,11 @@ pub(crate) async fn the_task_of_an_agent_that_is_killed_goes_to_another(world: &
     };
     let team = world.team("killed").await;
     let started = world.scratch.path().join("started");
-    let hangs = format!("echo > {}; exec sleep 600", started.display());
+    // It lasts as long as its agent: nobody else ends the command of a dead one.
+    let hangs = format!(
+        "echo > {}; while kill -0 $PPID 2>&-; do sleep 0.1; done",
+        started.display()
+    );
     let dies = python.start(&team, "dies", "default", &hangs).await;
     registered(&team, "dies").await;
     let spec = json!({"title": "count", "prompt": "one two three"});
