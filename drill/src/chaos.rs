@@ -91,24 +91,24 @@ impl Chaos {
             }
             Blow::Agent => load.kill_an_agent(&self.chance),
             Blow::Postgres => {
-                cluster.postgres.kill();
+                cluster.engine.postgres.kill();
                 thread::sleep(away);
-                cluster.postgres.restart()?;
+                cluster.engine.postgres.restart()?;
             }
             Blow::RabbitMq => {
-                cluster.rabbitmq.kill();
+                cluster.engine.rabbitmq.kill();
                 thread::sleep(away);
-                cluster.rabbitmq.restart()?;
+                cluster.engine.rabbitmq.restart()?;
             }
             Blow::WipedRabbitMq => {
-                cluster.rabbitmq.wipe()?;
+                cluster.engine.rabbitmq.wipe()?;
                 thread::sleep(away);
-                cluster.rabbitmq.restart()?;
+                cluster.engine.rabbitmq.restart()?;
             }
             Blow::Redis => {
-                cluster.redis.kill();
+                cluster.engine.redis.kill();
                 thread::sleep(away);
-                cluster.redis.restart()?;
+                cluster.engine.redis.restart()?;
             }
         }
         *self.blows.entry(blow).or_default() += 1;

@@ -3,8 +3,6 @@
 
 use std::env;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -13,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use collective_client::retry::RetryLimits;
 use collective_client::{Client, ClientOptions, Token};
 use collective_testkit::process::{Process, free_port};
-use collective_testkit::servers::{Postgres, RabbitMq, Redis};
+use collective_testkit::servers::{Engine, is_ready};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -27,9 +25,7 @@ pub(crate) const REPLICAS: usize = 2;
 /// Everything that runs.
 pub(crate) struct Cluster {
     replicas: Vec<Replica>,
-    pub(crate) postgres: Postgres,
-    pub(crate) rabbitmq: RabbitMq,
-    pub(crate) redis: Redis,
+    pub(crate) engine: Engine,
     _scratch: TempDir,
 }
 
@@ -48,25 +44,9 @@ impl Cluster {
             .prefix("collective-drill-")
             .tempdir()
             .context("cannot create a temporary folder")?;
-        let postgres = Postgres::start()?;
-        postgres.create_database(DATABASE)?;
-        let rabbitmq = RabbitMq::start()?;
-        let redis = Redis::start()?;
-        let surroundings = vec![
-            ("COLLECTIVE_ENGINE", "distributed".to_owned()),
-            ("POSTGRES_HOST", "127.0.0.1".to_owned()),
-            ("POSTGRES_PORT", postgres.port().to_string()),
-            ("POSTGRES_DB", DATABASE.to_owned()),
-            ("POSTGRES_USER", "postgres".to_owned()),
-            ("POSTGRES_PASSWORD", postgres.password().to_owned()),
-            ("RABBITMQ_HOST", "127.0.0.1".to_owned()),
-            ("RABBITMQ_PORT", rabbitmq.port().to_string()),
-            ("RABBITMQ_USER", "guest".to_owned()),
-            ("RABBITMQ_PASSWORD", "guest".to_owned()),
-            ("REDIS_HOST", "127.0.0.1".to_owned()),
-            ("REDIS_PORT", redis.port().to_string()),
-            ("REDIS_PASSWORD", redis.password().to_owned()),
-        ];
+        let engine = Engine::start()?;
+        engine.postgres.create_database(DATABASE)?;
+        let surroundings = engine.settings_of_superuser(DATABASE);
         let mut replicas = Vec::with_capacity(REPLICAS);
         for number in 0..REPLICAS {
             let data = scratch.path().join(format!("replica-{number}"));
@@ -81,9 +61,7 @@ impl Cluster {
         }
         let mut cluster = Self {
             replicas,
-            postgres,
-            rabbitmq,
-            redis,
+            engine,
             _scratch: scratch,
         };
         cluster.replicas[0].start()?;
@@ -162,22 +140,6 @@ impl Replica {
         };
         process.wait_until(READY_LIMIT, |_| is_ready(port))
     }
-}
-
-/// Whether `/readyz` answers 200. Asked by hand: a client would retry.
-fn is_ready(port: u16) -> bool {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        let request =
-            format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer.starts_with("HTTP/1.1 200"))
-    };
-    ask().unwrap_or(false)
 }
 
 /// The binary that was named, or the one that was built with this program.

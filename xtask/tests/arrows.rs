@@ -30,13 +30,18 @@ const ROOMS: &[Room] = &[
         never: &["tokio"],
     },
     Room {
+        name: "tls",
+        knows: &[],
+        never: &["tokio"],
+    },
+    Room {
         name: "store",
-        knows: &["core"],
+        knows: &["core", "tls"],
         never: &[],
     },
     Room {
         name: "bus",
-        knows: &["core"],
+        knows: &["core", "tls"],
         never: &[],
     },
     Room {

@@ -2,8 +2,6 @@
 
 use std::env;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,6 +12,7 @@ use rustix::process::Signal;
 
 use super::Bench;
 use collective_testkit::process::{Process, cpu_time, free_port, read_text};
+use collective_testkit::servers::is_ready;
 
 /// How long a start may take, a store of a million tasks included.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -58,7 +57,7 @@ impl Server {
         if let Some(engine) = &bench.engine
             && !bench.scratch.path().join(folder).exists()
         {
-            engine.create_database(folder)?;
+            engine.postgres.create_database(folder)?;
         }
         Self::run(bench, folder, folder, arguments)
     }
@@ -81,7 +80,7 @@ impl Server {
         command.args(["--listen", &format!("127.0.0.1:{port}")]);
         command.args(arguments);
         if let Some(engine) = &bench.engine {
-            engine.surround(&mut command, database);
+            command.envs(engine.settings_of_superuser(database));
         }
         let began = Instant::now();
         let mut process = Process::start("server", command, bench.scratch.path(), Signal::TERM)?;
@@ -119,20 +118,4 @@ impl Server {
             .with_context(|| format!("{path} doesn't say how much is resident"))?;
         Ok(kib / 1024.0)
     }
-}
-
-/// Whether `/readyz` answers 200. Asked by hand: a client would retry.
-fn is_ready(port: u16) -> bool {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        let request =
-            format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer.starts_with("HTTP/1.1 200"))
-    };
-    ask().unwrap_or(false)
 }

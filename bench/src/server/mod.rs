@@ -2,7 +2,6 @@
 //! use: an optimised build, a data folder on the real disk, durable commits.
 
 mod binary;
-mod engine;
 mod growth;
 mod latency;
 mod limit;
@@ -20,7 +19,7 @@ use tokio::runtime::Runtime;
 
 use crate::report::{Figure, Report};
 use collective_testkit::interrupt;
-use engine::Engine;
+use collective_testkit::servers::Engine;
 
 /// The subject of the server's figures.
 pub(crate) const NAME: &str = "collective";

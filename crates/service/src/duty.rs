@@ -13,7 +13,8 @@ use collective_core::ports::{Duty, Outbox, Post};
 
 use crate::Hub;
 
-/// How soon a replica asks again for a duty that another one has.
+/// How soon a replica asks again for a duty that another one has. No store tells
+/// that a lock is free, so it has to be asked.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Does a duty whenever it is this replica's. `work` ends when the duty is

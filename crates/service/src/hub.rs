@@ -263,7 +263,7 @@ impl Hub {
 
     /// Takes one permit out of the named bucket: the cache's, shared by all
     /// servers, or this server's own while the cache is down.
-    pub(crate) async fn take(&self, bucket: &str, limit: RateLimit) -> Permit {
+    pub async fn take(&self, bucket: &str, limit: RateLimit) -> Permit {
         let now = self.now();
         if let Ok(permit) = self.cache().take(bucket, limit, now).await {
             return permit;

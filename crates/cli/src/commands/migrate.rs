@@ -29,7 +29,8 @@ Stop the servers of both sides first. The target must be empty, or hold the copy
 that was begun before: an interrupted migration goes on where it was. Nothing is
 changed in the source, and both sides are compared at the end.";
 
-/// How often a duty that a server just gave up is asked for again.
+/// How often a duty that a server just gave up is asked for again: PostgreSQL
+/// tells nobody that an advisory lock is free.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How long a stopped server's duties may take to become free.
 const DUTY_WAIT: Duration = Duration::from_secs(3);
@@ -50,7 +51,7 @@ pub(crate) struct MigrateArgs {
     /// Where everything goes: distributed or embedded; it comes from the other
     #[arg(long, value_name = "ENGINE", value_enum, hide_possible_values = true)]
     to: Target,
-    /// Say what would be copied, and change nothing
+    /// Say what would be copied, and copy nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -89,6 +90,13 @@ pub(crate) async fn run(args: MigrateArgs, context: &Context) -> Result<(), CliE
     let mut duties = alone(&postgres).await?;
     let folder = context.server.folder()?;
     let path = folder.path().to_owned();
+    // Opening it would make an empty one, and an empty source is never meant.
+    if args.to == Target::Distributed && !SqliteStore::is_in(&path) {
+        return Err(CliError::usage(
+            format!("there is no store in {}", path.display()),
+            "name the data folder of the embedded server with --data",
+        ));
+    }
     let sqlite =
         tokio::task::spawn_blocking(move || SqliteStore::open(&path, SqliteOptions::default()))
             .await
@@ -204,7 +212,7 @@ fn show_plan(plans: &[TeamPlan], context: &Context) -> Result<(), CliError> {
         ]);
     }
     context.out.grid(&grid)?;
-    context.out.remark("nothing was changed");
+    context.out.remark("nothing was copied");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! broken and mended while the others go on.
 
 use std::fs;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use collective_api::operations::Readiness;
 use collective_client::retry::RetryLimits;
 use collective_client::{Client, ClientOptions, Token};
 use collective_testkit::process::{Process, free_port};
-use collective_testkit::servers::{Postgres, RabbitMq, Redis};
+use collective_testkit::servers::{Engine, Postgres};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -37,46 +38,37 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 }
 
 /// The three servers, without any of ours.
-pub(crate) struct Parts {
-    pub(crate) postgres: Postgres,
-    pub(crate) rabbitmq: RabbitMq,
-    pub(crate) redis: Redis,
+pub(crate) struct Parts(Engine);
+
+impl Deref for Parts {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.0
+    }
+}
+
+impl DerefMut for Parts {
+    fn deref_mut(&mut self) -> &mut Engine {
+        &mut self.0
+    }
 }
 
 impl Parts {
     pub(crate) fn start() -> Self {
-        let postgres = Postgres::start().unwrap();
+        let engine = Engine::start().unwrap();
         for statement in [
             format!("CREATE ROLE {DATABASE} LOGIN PASSWORD '{PASSWORD}'"),
             format!("CREATE DATABASE {DATABASE} OWNER {DATABASE}"),
         ] {
-            postgres.sql("postgres", &statement).unwrap();
+            engine.postgres.sql("postgres", &statement).unwrap();
         }
-        Self {
-            postgres,
-            rabbitmq: RabbitMq::start().unwrap(),
-            redis: Redis::start().unwrap(),
-        }
+        Self(engine)
     }
 
-    /// The settings of a server on them.
+    /// The settings of a server on them, as a plain user who owns the database.
     pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
-        let host = || "127.0.0.1".to_owned();
-        vec![
-            ("COLLECTIVE_ENGINE", "distributed".to_owned()),
-            ("POSTGRES_HOST", host()),
-            ("POSTGRES_PORT", self.postgres.port().to_string()),
-            ("POSTGRES_DB", DATABASE.to_owned()),
-            ("POSTGRES_USER", DATABASE.to_owned()),
-            ("POSTGRES_PASSWORD", PASSWORD.to_owned()),
-            ("RABBITMQ_HOST", host()),
-            ("RABBITMQ_PORT", self.rabbitmq.port().to_string()),
-            ("RABBITMQ_USER", "guest".to_owned()),
-            ("RABBITMQ_PASSWORD", "guest".to_owned()),
-            ("REDIS_HOST", host()),
-            ("REDIS_PORT", self.redis.port().to_string()),
-            ("REDIS_PASSWORD", self.redis.password().to_owned()),
-        ]
+        self.0.settings(DATABASE, DATABASE, PASSWORD)
     }
 }
 

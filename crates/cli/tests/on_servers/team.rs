@@ -19,6 +19,8 @@ use crate::load::{claim_of, done, events, name, sturdy};
 /// A wait that ends by a wake-up ends within this; by itself it would look
 /// again only after five seconds.
 const WOKEN: Duration = Duration::from_secs(3);
+/// Requests that a claim is given to have begun to wait.
+const LATER: usize = 10;
 /// How long a revoked key may go on at another replica (one second), and the
 /// time that a busy machine adds.
 const REVOKED: Duration = Duration::from_secs(3);
@@ -72,6 +74,10 @@ async fn a_waiting_claim_is_woken_by_a_task_that_is_created_elsewhere(a: &Client
         });
         // A claim is a sign of life, so it is known when it has come.
         until("the claim comes", async || seen_at(creates).await != before).await;
+        // It looks a few times before it waits; these come after it and take longer.
+        for _ in 0..LATER {
+            waits.status().await.unwrap();
+        }
         let task = creates.create_task(&in_queue(&queue)).await.unwrap();
         let woken = timeout(WOKEN, waiting).await.unwrap();
         let claims = woken.unwrap().unwrap().claims;

@@ -72,8 +72,4 @@ pub trait Post: Send {
     /// Notes how far each team's events were told. Refused as
     /// [`StoreError::Conflict`] once a higher epoch exists; never goes back.
     async fn told(&mut self, up_to: &[(TeamName, u64)]) -> Result<(), StoreError>;
-
-    /// Tells a team's events again from the beginning of what the bus may have
-    /// lost: everything after number `after`.
-    async fn tell_again(&mut self, team: &TeamName, after: u64) -> Result<(), StoreError>;
 }

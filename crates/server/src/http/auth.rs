@@ -114,15 +114,11 @@ async fn unauthenticated(app: &App, parts: &Parts, refused: Refused) -> Refused 
     }
 }
 
-/// Takes a permit. A cache that is down limits nothing: it is there to be lost.
+/// Takes a permit, for all servers or, while the cache is down, for this one.
 pub(crate) async fn within(app: &App, bucket: &str, limit: RateLimit) -> Result<(), Span> {
-    match app.hub.cache().take(bucket, limit, app.hub.now()).await {
-        Ok(Permit::Granted) => Ok(()),
-        Ok(Permit::Denied { retry_after }) => Err(retry_after),
-        Err(error) => {
-            tracing::debug!(%error, bucket, "the rate was not limited");
-            Ok(())
-        }
+    match app.hub.take(bucket, limit).await {
+        Permit::Granted => Ok(()),
+        Permit::Denied { retry_after } => Err(retry_after),
     }
 }
 

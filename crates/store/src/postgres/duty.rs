@@ -65,11 +65,6 @@ statements! { "duty":
             GROUP BY teams.number
             ON CONFLICT (team) DO UPDATE SET seq = excluded.seq WHERE told.seq < excluded.seq)
         SELECT EXISTS (SELECT 1 FROM ours)");
-    TELL_AGAIN = concat!(ours!(), ",
-        moved AS (
-            UPDATE told SET seq = $4 FROM ours, teams
-            WHERE teams.name = $3 AND told.team = teams.number AND told.seq > $4)
-        SELECT EXISTS (SELECT 1 FROM ours)");
 }
 
 /// Takes a duty with this connection, or gives the connection back.
@@ -190,11 +185,6 @@ impl Post for PgPost {
         let names: Vec<&str> = up_to.iter().map(|(team, _)| team.as_str()).collect();
         let numbers: Vec<i64> = up_to.iter().map(|(_, number)| at_most(*number)).collect();
         self.fenced(TOLD, &names, &numbers).await
-    }
-
-    async fn tell_again(&mut self, team: &TeamName, after: u64) -> Result<(), StoreError> {
-        let after: i64 = at_most(after);
-        self.fenced(TELL_AGAIN, &team.as_str(), &after).await
     }
 }
 

@@ -47,7 +47,8 @@ pub enum TlsMode {
     Prefer,
     /// Always. Without a CA file, the server's certificate isn't checked.
     Require,
-    /// Always, and the server's certificate must be its own, by the CA file.
+    /// Always, and the server's certificate must be its own, by the CA file or,
+    /// without one, by the system's certificates.
     VerifyFull,
 }
 

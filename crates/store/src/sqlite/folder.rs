@@ -61,6 +61,11 @@ impl Folder {
         })
     }
 
+    /// Whether a folder has a database file.
+    pub(super) fn has_database(path: &Path) -> bool {
+        path.join(DATABASE).is_file()
+    }
+
     /// The database file, created empty and private if it isn't there.
     pub(super) fn database(&self) -> Result<PathBuf, StoreError> {
         let path = self.path.join(DATABASE);

@@ -116,6 +116,11 @@ impl SqliteStore {
         })
     }
 
+    /// Whether a folder has a store, without opening or making one.
+    pub fn is_in(folder: &Path) -> bool {
+        Folder::has_database(folder)
+    }
+
     /// How much the writer has done.
     pub fn counters(&self) -> SqliteCounters {
         self.counters.read()

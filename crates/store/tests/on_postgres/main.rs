@@ -1,6 +1,7 @@
 //! The store on a real PostgreSQL server.
 
 mod conformance;
+mod encryption;
 mod faults;
 mod groups;
 mod outbox;

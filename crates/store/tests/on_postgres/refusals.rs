@@ -63,7 +63,7 @@ async fn log_ins_are_refused(server: &Postgres) {
     encrypted.tls = TlsMode::Require;
     says(&refused(&encrypted).await, &["TLS"]);
     encrypted.tls = TlsMode::VerifyFull;
-    says(&refused(&encrypted).await, &["CA"]);
+    says(&refused(&encrypted).await, &["TLS"]);
     encrypted.ca_file = Some("/does/not/exist.pem".into());
     says(&refused(&encrypted).await, &["/does/not/exist.pem"]);
     server

@@ -5,6 +5,7 @@
 //! them is told which package it lacks; nothing here installs anything unless
 //! it is asked to.
 
+mod engine;
 mod postgres;
 mod rabbitmq;
 mod redis;
@@ -16,6 +17,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+pub use engine::{Engine, is_ready};
 pub use postgres::{Postgres, PostgresOptions};
 pub use rabbitmq::{RabbitMq, RabbitMqOptions};
 pub use redis::{Redis, RedisOptions, RedisTls};
