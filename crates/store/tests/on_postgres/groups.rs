@@ -141,6 +141,10 @@ async fn another_team_does_not_wait(store: &Arc<PgStore>, red: &TeamName) {
     let beside = append(&**store, &free, vec!["x".to_owned()]).await;
     assert_eq!(beside, Ok(1), "one team waits for another");
     release.send(()).expect("the work waits");
+    // Comes after the held one and leaves nothing: then that one is over.
+    let no = Rejection::new(Code::WrongState, "no");
+    let after = append_then(store, red, "nothing", || Err(no.into())).await;
+    assert!(matches!(after, Err(Failed::Rejected(_))), "{after:?}");
 }
 
 async fn closing_carries_out_what_was_sent_before(store: &Arc<PgStore>, red: &TeamName) {
