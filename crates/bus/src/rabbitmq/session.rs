@@ -44,9 +44,9 @@ pub struct State {
     pub blocked: Option<String>,
     /// Connections that were made after the first.
     pub reconnects: u64,
-    /// Events that were heard of other replicas.
+    /// Messages with news of other replicas that were heard.
     pub heard: u64,
-    /// Messages on `agent.status` that weren't events.
+    /// Messages on `agent.news` that couldn't be read.
     pub garbage: u64,
 }
 

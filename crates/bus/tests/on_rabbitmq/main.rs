@@ -54,7 +54,7 @@ async fn the_bus_on_rabbitmq_keeps_every_promise_of_the_port() {
         &cases![
             news::replicas_hear_each_other,
             news::events_reach_anyone_with_the_documented_headers,
-            news::what_is_no_event_is_counted_and_dropped,
+            news::what_is_no_news_is_counted_and_dropped,
         ],
     )
     .await;
