@@ -11,6 +11,7 @@ mod cloudevents;
 mod consumer;
 mod error;
 mod link;
+mod look;
 mod offers;
 mod options;
 mod publisher;
@@ -34,6 +35,7 @@ use tokio::time::timeout;
 
 pub use cloudevents::{OFFER_TYPE, offer_id};
 pub use error::Trouble;
+pub use look::look;
 pub use options::{Password, RabbitOptions, TlsOptions, UrlError};
 pub use reports::MAX_BODY;
 pub use session::State;

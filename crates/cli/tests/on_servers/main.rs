@@ -10,6 +10,7 @@
 
 mod broker;
 mod cache;
+mod check;
 mod cluster;
 mod database;
 mod load;
