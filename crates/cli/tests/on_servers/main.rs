@@ -16,6 +16,7 @@ mod database;
 mod load;
 mod migrate;
 mod replicas;
+mod slow;
 mod start;
 mod table;
 mod team;
