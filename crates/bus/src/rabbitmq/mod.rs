@@ -10,6 +10,7 @@
 mod cloudevents;
 mod consumer;
 mod error;
+mod leaderless;
 mod link;
 mod look;
 mod offers;
