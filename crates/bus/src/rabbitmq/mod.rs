@@ -10,7 +10,9 @@
 mod cloudevents;
 mod consumer;
 mod error;
+mod leaderless;
 mod link;
+mod look;
 mod offers;
 mod options;
 mod publisher;
@@ -34,6 +36,7 @@ use tokio::time::timeout;
 
 pub use cloudevents::{OFFER_TYPE, offer_id};
 pub use error::Trouble;
+pub use look::look;
 pub use options::{Password, RabbitOptions, TlsOptions, UrlError};
 pub use reports::MAX_BODY;
 pub use session::State;

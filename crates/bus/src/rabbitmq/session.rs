@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::error::Trouble;
+use super::leaderless::Suspects;
 use super::link::{GOODBYE, Link, Opened, open};
 use super::options::RabbitOptions;
 use super::reports::RabbitReport;
@@ -58,6 +59,8 @@ pub(super) struct Shared {
     pub(super) origin: ShortString,
     pub(super) heard: AtomicU64,
     pub(super) garbage: AtomicU64,
+    /// Queues that may take nothing.
+    pub(super) suspects: Suspects,
     link: watch::Sender<Option<Arc<Link>>>,
     state: Mutex<State>,
     /// Whether anybody takes reports here: whoever doesn't must not hold them.
@@ -74,6 +77,7 @@ impl Shared {
             origin: format!("{ORIGIN}-{:016x}", rand::random::<u64>()).into(),
             heard: AtomicU64::new(0),
             garbage: AtomicU64::new(0),
+            suspects: Suspects::default(),
             link: watch::channel(None).0,
             state: Mutex::new(State {
                 connected: false,

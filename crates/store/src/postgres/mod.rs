@@ -18,6 +18,7 @@ mod health;
 mod lanes;
 mod listener;
 mod listing;
+mod look;
 mod messages;
 mod news;
 mod options;
@@ -53,6 +54,7 @@ use query::View;
 use reader::Reading;
 use writer::Writer;
 
+pub use look::look;
 pub use options::{Password, PgHost, PgOptions, TlsMode};
 pub use schema::schema;
 pub use statements::{Statement, all_statements};
