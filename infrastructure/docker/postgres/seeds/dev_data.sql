@@ -1,0 +1,2 @@
+-- Tasks to look at in development.
+\echo seeds: nothing is loaded
