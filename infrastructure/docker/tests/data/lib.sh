@@ -1,4 +1,6 @@
 # shellcheck shell=bash
+# What is set here is used by the parts.
+# shellcheck disable=SC2034
 # The ground of the checks: a temporary folder, free ports, servers that are
 # started as their containers would, stopped by their process ids, and a table.
 
