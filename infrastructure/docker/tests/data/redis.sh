@@ -38,7 +38,7 @@ rd_launch() {
         shift
     done
     [ $# -eq 0 ] || shift
-    launch "$rd" env -i "${rd_environment[@]}" "${more[@]}" bash -c 'cd "$1" && shift && exec "$@"' bash "$rd/data" \
+    launch "$rd" env -i -C "$rd/data" "${rd_environment[@]}" "${more[@]}" \
         "$rd/redis/start.sh" redis-server "$rd/redis/$settings" --port "$rd_port" "$@"
 }
 
@@ -94,8 +94,8 @@ rd_may_not() {
     refused $denied rd_server set other:x 1
     refused $denied rd_server get other:x
     refused $denied rd_server mget collective:v:x other:x
-    refused $denied rd_server eval "return redis.call('SET', 'other:x', 1)" 1 collective:b:x
-    refused "NOPERM|permissions" rd_server eval "return redis.call('CONFIG', 'GET', 'save')" 1 collective:b:x
+    refused "NOPERM|can't access" rd_server eval "return redis.call('SET', 'other:x', 1)" 1 collective:b:x
+    refused "NOPERM|not allowed" rd_server eval "return redis.call('CONFIG', 'GET', 'save')" 1 collective:b:x
     refused $denied rd_server keys '*'
     refused $denied rd_server flushall
     refused $denied rd_server config get save
@@ -132,21 +132,25 @@ rd_health() {
     same 124 "$status"
 }
 
+# Some 20 MB of keys, in scripts: memory is looked at before each.
+rd_fill() {
+    local i
+    for i in $(seq 1 20); do
+        rd_admin eval "for i = 1, 2000 do redis.call('SET', '$1$i:' .. i, string.rep('x', 500), $2) end return 'ok'" 0 || return 1
+    done >/dev/null
+}
+
 # What has a time to live gives way when memory is full; what has none stays.
 rd_evicts() {
     rd_place small
     rd_start redis.production.conf -- --maxmemory 8mb
     rd_admin set session:keep precious
-    rd_admin eval "for i = 1, 30000 do redis.call('SET', 'collective:v:' .. i, string.rep('x', 500), 'PX', 600000) end return 'ok'" 0 >/dev/null || true
-    local i
-    for i in $(seq 1 20); do
-        rd_admin eval "for i = 1, 2000 do redis.call('SET', 'collective:v:$i:' .. i, string.rep('x', 500), 'PX', 600000) end return 'ok'" 0 >/dev/null
-    done
+    rd_fill collective:v: "'PX', 600000"
     same precious "$(rd_admin get session:keep)"
     says '^evicted_keys:[1-9]' "$(rd_admin info stats | tr -d '\r')"
     # Only what must stay is left: it is told rather than thrown away.
     rd_admin flushall
-    refused OOM rd_admin eval "for i = 1, 30000 do redis.call('SET', 'session:' .. i, string.rep('x', 500)) end" 0
+    refused OOM rd_fill session: "'KEEPTTL'"
     stop "$rd"
 }
 
