@@ -22,15 +22,16 @@ pg_place() {
         COLLECTIVE_ENVIRONMENT=production COLLECTIVE_DB_PASSWORD="$app_secret"
         COLLECTIVE_READONLY_PASSWORD="$reader_secret" POSTGRES_EXPORTER_PASSWORD="$monitor_secret"
     )
+    keep_environment "$pg" "${pg_environment[@]}"
 }
 
-pg_run() { env -i "${pg_environment[@]}" "$@"; }
+pg_run() { in_environment "$pg" "$@"; }
 
 # Starts it with a file of settings; what follows is added to the environment.
 pg_launch() {
     local settings=$1
     shift
-    launch "$pg" env -i "${pg_environment[@]}" "$@" "$pg/postgres/start.sh" postgres \
+    launch "$pg" in_environment "$pg" "$@" "$pg/postgres/start.sh" postgres \
         -c "config_file=$pg/postgres/$settings" -c "port=$pg_port" -c "unix_socket_directories=$pg/sock"
 }
 
@@ -215,7 +216,7 @@ pg_logins() {
     pg_ask "SELECT 1"
     refused "no password supplied" pg_run psql -X -w -U collective_app -d agent_orchestrator -c "SELECT 1"
     refused "Peer authentication failed|Permission denied" \
-        env -i "${pg_environment[@]}" setpriv --reuid=nobody --regid=nogroup --clear-groups -- psql -X -w -U admin -d agent_orchestrator -c "SELECT 1"
+        pg_run setpriv --reuid=nobody --regid=nogroup --clear-groups -- psql -X -w -U admin -d agent_orchestrator -c "SELECT 1"
 }
 
 pg_limits() {

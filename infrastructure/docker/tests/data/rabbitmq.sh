@@ -33,16 +33,17 @@ mq_place() {
         RABBITMQ_USER=admin RABBITMQ_PASSWORD="$admin_secret" COLLECTIVE_RABBITMQ_PASSWORD="$app_secret"
         RABBITMQ_MONITOR_PASSWORD="$monitor_secret" COLLECTIVE_ENVIRONMENT=production
     )
+    keep_environment "$mq" "${mq_environment[@]}"
 }
 
-mq_run() { env -i "${mq_environment[@]}" "$@"; }
+mq_run() { in_environment "$mq" "$@"; }
 
 mq_launch() {
     if ! [ -e "$mq/mapper.log" ]; then
         setsid epmd -address 127.0.0.1 -port "$(cat "$mq/mapper")" >"$mq/mapper.log" 2>&1 </dev/null &
         echo $! >>"$work/pids"
     fi
-    launch "$mq" env -i "${mq_environment[@]}" RABBITMQ_ERLANG_COOKIE=c00kie-5ecret-of-the-te5t-run "$@" \
+    launch "$mq" in_environment "$mq" RABBITMQ_ERLANG_COOKIE=c00kie-5ecret-of-the-te5t-run "$@" \
         "$mq/rabbitmq/start.sh" rabbitmq-server
 }
 
@@ -149,7 +150,7 @@ KILLER
         mq_control clear_policy agent-dead
         mq_control delete_queue agent.dead
         echo "$point" >"$mq/bin/killing-ctl.point"
-        if setsid -w env -i "${mq_environment[@]}" RABBITMQCTL=killing-ctl "$mq/rabbitmq/setup.sh"; then
+        if setsid -w "$here/environment.sh" "$mq/environment" RABBITMQCTL=killing-ctl "$mq/rabbitmq/setup.sh"; then
             echo "it was not killed $point the import"
             return 1
         fi

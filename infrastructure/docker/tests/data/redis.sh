@@ -24,9 +24,10 @@ rd_place() {
         REDIS_HEALTH_PORT="$rd_port" COLLECTIVE_ENVIRONMENT=production
         REDIS_PASSWORD="$admin_secret" COLLECTIVE_REDIS_PASSWORD="$app_secret" REDIS_EXPORTER_PASSWORD="$monitor_secret"
     )
+    keep_environment "$rd" "${rd_environment[@]}"
 }
 
-rd_run() { env -i "${rd_environment[@]}" "$@"; }
+rd_run() { in_environment "$rd" "$@"; }
 
 # Starts it with a file of settings; further words are settings of the environment
 # up to `--`, then options of the server.
@@ -38,7 +39,7 @@ rd_launch() {
         shift
     done
     [ $# -eq 0 ] || shift
-    launch "$rd" env -i -C "$rd/data" "${rd_environment[@]}" "${more[@]}" \
+    launch "$rd" in_environment "$rd" -C "$rd/data" "${more[@]}" \
         "$rd/redis/start.sh" redis-server "$rd/redis/$settings" --port "$rd_port" "$@"
 }
 
@@ -101,7 +102,7 @@ rd_may_not() {
     refused $denied rd_server config get save
     refused $denied rd_server acl list
     refused $denied rd_server publish x y
-    refused $denied rd_server debug jmap
+    refused $denied rd_server config set save x
     refused $denied rd_exporter get collective:v:x
     refused $denied rd_exporter config set maxclients 1
     refused $denied rd_exporter acl list
@@ -127,7 +128,7 @@ rd_health() {
     refused "not PONG but .*refused" rd_run REDIS_HEALTH_PORT=1 "$rd/redis/healthcheck.sh"
     kill -s STOP "$(cat "$rd/pid")"
     local status=0
-    timeout 3 env -i "${rd_environment[@]}" "$rd/redis/healthcheck.sh" || status=$?
+    rd_run timeout 3 "$rd/redis/healthcheck.sh" || status=$?
     kill -s CONT "$(cat "$rd/pid")"
     same 124 "$status"
 }

@@ -28,10 +28,11 @@ sv_place() {
         COLLECTIVE_CACHE_HOST=127.0.0.1 COLLECTIVE_CACHE_PORT="$rd_port" COLLECTIVE_CACHE_USER=collective
         COLLECTIVE_CACHE_PASSWORD="$app_secret"
     )
+    keep_environment "$sv" "${sv_environment[@]}"
 }
 
 sv_start() {
-    launch "$sv" env -i "${sv_environment[@]}" "$(binary)" up --engine distributed --listen "127.0.0.1:$(cat "$sv/port")"
+    launch "$sv" in_environment "$sv" "$(binary)" up --engine distributed --listen "127.0.0.1:$(cat "$sv/port")"
     until_true 30 sv_is_ready || {
         tail -n 20 "$sv/log"
         return 1
