@@ -149,7 +149,7 @@ class Stack:
             "listen_addresses": "127.0.0.1", "max_connections": MAX_CONNECTIONS, "port": self.ports["pg"],
             "unix_socket_directories": "", "fsync": "off", "deadlock_timeout": "100ms",
             "archive_mode": "on", "archive_command": archive, "log_min_duration_statement": "500ms",
-            "log_line_prefix": "%m [%p] %q%u@%d ", "log_connections": "on", "log_disconnections": "on",
+            "log_line_prefix": "%m [%p] %quser=%u,db=%d,app=%a,client=%h ", "log_connections": "on", "log_disconnections": "on",
             "log_lock_waits": "on", "log_checkpoints": "on",
         }
         flags = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
