@@ -22,12 +22,14 @@ is_root() { [ "$(id -u)" = 0 ]; }
 
 # One cookie for all nodes of a cluster. The variable is deprecated, the file isn't.
 write_cookie() {
-    local cookie=${RABBITMQ_ERLANG_COOKIE:-}
+    # ERLANG_COOKIE says the same without the warning that every rabbitmqctl gives
+    # where it finds the other name in its environment.
+    local cookie=${ERLANG_COOKIE:-${RABBITMQ_ERLANG_COOKIE:-}}
     if [ -z "$cookie" ] && [ -n "${RABBITMQ_ERLANG_COOKIE_FILE:-}" ]; then
         cookie=$(cat "$RABBITMQ_ERLANG_COOKIE_FILE") ||
             fail "the file of RABBITMQ_ERLANG_COOKIE_FILE can't be read"
     fi
-    unset RABBITMQ_ERLANG_COOKIE RABBITMQ_ERLANG_COOKIE_FILE
+    unset ERLANG_COOKIE RABBITMQ_ERLANG_COOKIE RABBITMQ_ERLANG_COOKIE_FILE
     [ -n "$cookie" ] || return 0
     [[ $cookie =~ ^[A-Za-z0-9+/=_-]{20,255}$ ]] || fail \
         "RABBITMQ_ERLANG_COOKIE has ${#cookie} characters, or others than letters, digits and +/=_-" \
@@ -79,6 +81,8 @@ copy_certificates() {
 if [ "$1" = rabbitmq-server ]; then
     mkdir -p "$own/conf.d" || fail "$own can't be made" "is the volume writable for uid $(id -u)?"
     write_cookie
+    # `rabbitmq-plugins enable` writes this file: it gets a copy.
+    [ -z "${RABBITMQ_ENABLED_PLUGINS_FILE:-}" ] || cp "$here/enabled_plugins" "$RABBITMQ_ENABLED_PLUGINS_FILE"
     "$here/setup.sh" render "$own/definitions.json"
     copy_certificates
     write_settings
