@@ -39,13 +39,27 @@ write_cookie() {
     mv -f "$home/.erlang.cookie.new" "$home/.erlang.cookie"
 }
 
+# The watermark counts from the memory that there is, which for a container is
+# its limit; the broker sees the machine's.
+memory_limit() {
+    local file limit
+    for file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do
+        if [ -r "$file" ]; then limit=$(cat "$file") && break; fi
+    done
+    # "max", and what cgroups of version 1 say in its place, is no limit.
+    if [[ ${limit:-max} =~ ^[0-9]{1,15}$ ]]; then echo "$limit"; fi
+}
+
 write_settings() {
+    local memory
+    memory=$(memory_limit)
     {
         echo "definitions.import_backend = local_filesystem"
         echo "definitions.local.path = $own/definitions.json"
         # A password that was changed in the running broker survives a restart
         # with the environment of before; a changed environment is imported.
         echo "definitions.skip_if_unchanged = true"
+        if [ -n "$memory" ]; then echo "total_memory_available_override_value = $memory"; fi
         if [ -e "$tls/server.crt" ]; then
             echo "listeners.ssl.default = 5671"
             echo "ssl_options.certfile = $run/server.crt"

@@ -76,9 +76,38 @@ build() {
     local -a options=(--build-arg "FROM=collective-standin/$suite:base")
     local argument
     for argument in "$@"; do options+=(--build-arg "$argument"); done
-    "$docker" build -q "${options[@]}" --label "$label=true" --tag "$image" "$here/$folder" >/dev/null ||
-        fail "the build of $image failed" "run: $docker build ${options[*]} $here/$folder"
+    local context
+    context=$(mktemp -d "${TMPDIR:-/var/tmp}/collective-standin-XXXXXX")
+    cp "$here/$folder"/* "$context/"
+    case $folder in
+    pgadmin) fetch_pgadmin "$context" ;;
+    redis-commander) fetch_redis_commander "$context" ;;
+    esac
+    "$docker" build -q "${options[@]}" --label "$label=true" --tag "$image" "$context" >/dev/null ||
+        fail "the build of $image failed" "run: $docker build ${options[*]} $context"
+    rm -rf "$context"
     say "$image built in $((SECONDS - started)) s"
+}
+
+# The registries are asked from this machine, as it is set up to reach them.
+fetch_pgadmin() {
+    command -v pip3 >/dev/null || fail "pip3 is missing" "apt-get install python3-pip"
+    mkdir "$1/wheels"
+    pip3 wheel --quiet --no-cache-dir --wheel-dir "$1/wheels" "pgadmin4==${PGADMIN_VERSION:-9.18}" gunicorn >"$1/pip.log" 2>&1 ||
+        fail "pgAdmin can't be fetched" "see $1/pip.log"
+}
+
+fetch_redis_commander() {
+    command -v npm >/dev/null || fail "npm is missing" "apt-get install npm"
+    (
+        cd "$1"
+        npm pack --silent "redis-commander@${REDIS_COMMANDER_VERSION:-0.9.0}" >npm.log
+        mkdir app
+        tar -xzf ./*.tgz -C app --strip-components=1
+        rm ./*.tgz
+        cd app
+        npm install --omit=dev --no-package-lock --ignore-scripts >>../npm.log 2>&1
+    ) || fail "redis-commander can't be fetched" "see $1/npm.log"
 }
 
 component() {
@@ -97,8 +126,8 @@ build_one() {
     postgres-exporter) component prometheuscommunity/postgres-exporter prometheus-postgres-exporter postgres_exporter ;;
     redis-exporter) component oliver006/redis_exporter prometheus-redis-exporter redis_exporter ;;
     nginx) build "$(pinned nginxinc/nginx-unprivileged)" nginx bookworm ;;
-    pgadmin) build "$(pinned dpage/pgadmin4)" pgadmin bookworm VERSION="${PGADMIN_VERSION:-9.18}" ;;
-    redis-commander) build "$(pinned ghcr.io/joeferner/redis-commander)" redis-commander bookworm VERSION="${REDIS_COMMANDER_VERSION:-0.9.0}" ;;
+    pgadmin) build "$(pinned dpage/pgadmin4)" pgadmin bookworm ;;
+    redis-commander) build "$(pinned ghcr.io/joeferner/redis-commander)" redis-commander bookworm ;;
     # For tests of other versions; nothing pins them.
     postgres-17) build collective-standin/postgres:17 postgres trixie MAJOR=17 ;;
     rabbitmq-4) build collective-standin/rabbitmq:4.0 rabbitmq trixie ;;
