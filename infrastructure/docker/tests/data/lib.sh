@@ -1,4 +1,6 @@
 # shellcheck shell=bash
+# What is set here is used by the parts.
+# shellcheck disable=SC2034
 # The ground of the checks: a temporary folder, free ports, servers that are
 # started as their containers would, stopped by their process ids, and a table.
 
@@ -37,11 +39,28 @@ finish() {
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
+# Keeps the environment of a place in a file: as arguments of `env` passwords
+# would stand in a command line, which the servers' scripts are checked not to do.
+keep_environment() {
+    local place=$1 setting
+    shift
+    for setting; do printf '%s=%q\n' "${setting%%=*}" "${setting#*=}"; done >"$place/environment"
+    chmod 0644 "$place/environment"
+}
+
+# Runs a command in it; settings may come before the command, as with `env`.
+in_environment() {
+    local place=$1
+    shift
+    "$here/environment.sh" "$place/environment" "$@"
+}
+
 # Starts a program of a place in a process group of its own. Its output is
 # PLACE/log, its id PLACE/pid: checks run in shells of their own.
 launch() {
     local place=$1
     shift
+    if [ "$1" = in_environment ]; then set -- "$here/environment.sh" "$2/environment" "${@:3}"; fi
     setsid "$@" >>"$place/log" 2>&1 </dev/null &
     echo $! >"$place/pid"
     echo $! >>"$work/pids"

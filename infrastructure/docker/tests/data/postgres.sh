@@ -1,4 +1,6 @@
 # shellcheck shell=bash
+# What run.sh and lib.sh set is used here.
+# shellcheck disable=SC2154
 # PostgreSQL: started by start.sh as its container would, then asked.
 
 # A server's place of its own under a name: folder, port, environment.
@@ -20,15 +22,16 @@ pg_place() {
         COLLECTIVE_ENVIRONMENT=production COLLECTIVE_DB_PASSWORD="$app_secret"
         COLLECTIVE_READONLY_PASSWORD="$reader_secret" POSTGRES_EXPORTER_PASSWORD="$monitor_secret"
     )
+    keep_environment "$pg" "${pg_environment[@]}"
 }
 
-pg_run() { env -i "${pg_environment[@]}" "$@"; }
+pg_run() { in_environment "$pg" "$@"; }
 
 # Starts it with a file of settings; what follows is added to the environment.
 pg_launch() {
     local settings=$1
     shift
-    launch "$pg" env -i "${pg_environment[@]}" "$@" "$pg/postgres/start.sh" postgres \
+    launch "$pg" in_environment "$pg" "$@" "$pg/postgres/start.sh" postgres \
         -c "config_file=$pg/postgres/$settings" -c "port=$pg_port" -c "unix_socket_directories=$pg/sock"
 }
 
@@ -72,7 +75,7 @@ pg_first_start() {
 pg_settings() {
     local name value
     while read -r name value; do
-        same "$name=$value" "$name=$(pg_ask "SHOW $name")"
+        same "$name=$value" "$name=$(pg_ask "SELECT rtrim(current_setting('$name'))")"
     done <<'SETTINGS'
 max_connections 500
 shared_buffers 2GB
@@ -83,7 +86,7 @@ synchronous_commit on
 wal_level replica
 archive_mode on
 archive_timeout 5min
-log_line_prefix %m [%p] %quser=%u,db=%d,app=%a,client=%h 
+log_line_prefix %m [%p] %quser=%u,db=%d,app=%a,client=%h
 log_timezone UTC
 idle_in_transaction_session_timeout 1min
 SETTINGS
@@ -213,13 +216,12 @@ pg_logins() {
     pg_ask "SELECT 1"
     refused "no password supplied" pg_run psql -X -w -U collective_app -d agent_orchestrator -c "SELECT 1"
     refused "Peer authentication failed|Permission denied" \
-        env -i "${pg_environment[@]}" setpriv --reuid=nobody --regid=nogroup --clear-groups -- psql -X -w -U admin -d agent_orchestrator -c "SELECT 1"
+        pg_run setpriv --reuid=nobody --regid=nogroup --clear-groups -- psql -X -w -U admin -d agent_orchestrator -c "SELECT 1"
 }
 
 pg_limits() {
     same "470" "$(pg_ask "SELECT rolconnlimit + 3 FROM pg_roles WHERE rolname = 'collective_app'")"
-    local n
-    for n in 1 2 3 4 5 6 7 8 9 10; do reader "SELECT pg_sleep(4)" & done
+    for _ in 1 2 3 4 5 6 7 8 9 10; do reader "SELECT pg_sleep(4)" & done
     until_true 10 pg_readers_are 10
     refused "too many connections for role" reader "SELECT 1"
     wait
@@ -366,7 +368,9 @@ pg_refuses_bad_input() {
     refused "both COLLECTIVE_DB_PASSWORD and COLLECTIVE_DB_PASSWORD_FILE" "${setup[@]}" COLLECTIVE_DB_PASSWORD_FILE=/dev/null
     refused "can't be read" "${setup[@]}" COLLECTIVE_DB_PASSWORD= COLLECTIVE_DB_PASSWORD_FILE=/nowhere
     refused "refuses admin" "${setup[@]}" PGPASSWORD=wrong
-    refused "is no superuser" "${setup[@]}" PGUSER=collective_app PGPASSWORD="$app_secret" POSTGRES_DB=postgres PGDATABASE=agent_orchestrator
+    pg_ask "CREATE ROLE helper LOGIN CREATEROLE"
+    refused "helper is no superuser" pg_run POSTGRES_USER=helper PGUSER=helper "$pg/postgres/setup.sh" --in-container
+    pg_ask "DROP ROLE helper"
     refused "development data is refused in production" "${setup[@]}" COLLECTIVE_ENVIRONMENT=production COLLECTIVE_DEV_DATA=true
 }
 

@@ -5,7 +5,7 @@
 #
 #   run.sh [postgres] [rabbitmq] [redis] [together]      all four without words
 #
-# needs     PostgreSQL, RabbitMQ and Redis (Debian's packages), openssl, python3;
+# needs     PostgreSQL, RabbitMQ and Redis (Debian's packages), openssl, python3, jq, curl;
 #           root, or the rights to start them as their users
 # together  COLLECTIVE_BIN, the server's binary; found in target/ if it is not set
 # KEEP=1    keeps the temporary folder
