@@ -20,4 +20,5 @@ cp "$here/entrypoint.sh" "$context/infrastructure/docker/server/"
 "$docker" build --quiet --target prebuilt --file "$here/Dockerfile" --tag "$image" \
     --build-arg "VERSION=$("$binary" --version | cut -d' ' -f2)" \
     --build-arg "REVISION=$(git -C "$here" rev-parse --short HEAD 2>/dev/null || echo unknown)" "$context" >/dev/null
+"$docker" run --rm "$image" --version >/dev/null
 echo "build: $image is $("$docker" image inspect --format '{{ .Size }}' "$image" | awk '{ printf "%.0f MB", $1 / 1e6 }')"

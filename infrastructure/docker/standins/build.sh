@@ -3,7 +3,7 @@
 # can't pull: the same programs from Debian's packages, the Python and the npm
 # registry, under the names that images.lock pins, with each image's contract.
 #
-#   build.sh [NAME…]   builds these, or all; what is built already is kept
+#   build.sh [NAME…]   builds these, or all but rust; what is built already is kept
 #   build.sh --again [NAME…]   builds them again
 #   build.sh --remove  removes every stand-in
 #
@@ -82,6 +82,7 @@ build() {
     case $folder in
     pgadmin) fetch_pgadmin "$context" ;;
     redis-commander) fetch_redis_commander "$context" ;;
+    rust) copy_toolchain "$context" ;;
     esac
     "$docker" build -q "${options[@]}" --label "$label=true" --tag "$image" "$context" >/dev/null ||
         fail "the build of $image failed" "run: $docker build ${options[*]} $context"
@@ -110,6 +111,14 @@ fetch_redis_commander() {
     ) || fail "redis-commander can't be fetched" "see $1/npm.log"
 }
 
+copy_toolchain() {
+    local sysroot
+    sysroot=$(cd "$here" && rustc --print sysroot) || fail "there is no Rust here" "install the toolchain of rust-toolchain.toml"
+    mkdir "$1/toolchain" "$1/authorities"
+    cp -a "$sysroot/bin" "$sysroot/lib" "$1/toolchain/"
+    find /usr/local/share/ca-certificates -name '*.crt' -exec cp {} "$1/authorities/" \;
+}
+
 component() {
     build "$(pinned "$1")" prometheus bookworm "PACKAGE=$2" "PROGRAM=$2" "AS=$3" "FOLDER=${4:-/}"
 }
@@ -128,6 +137,8 @@ build_one() {
     nginx) build "$(pinned nginxinc/nginx-unprivileged)" nginx bookworm ;;
     pgadmin) build "$(pinned dpage/pgadmin4)" pgadmin bookworm ;;
     redis-commander) build "$(pinned ghcr.io/joeferner/redis-commander)" redis-commander bookworm ;;
+    # To compile our image where no registry of images is reached.
+    rust) build "$(pinned rust)" rust bookworm ;;
     # For tests of other versions; nothing pins them.
     postgres-17) build collective-standin/postgres:17 postgres trixie MAJOR=17 ;;
     rabbitmq-4) build collective-standin/rabbitmq:4.0 rabbitmq trixie ;;

@@ -1,8 +1,10 @@
-"""Reads what `compose config` prints; writes SERVICE IMAGE, a line each."""
+"""Reads what `compose config` prints; writes SERVICE IMAGE, a line each, without
+those that wait in a profile."""
 
 import sys
 
 import yaml
 
 for name, service in yaml.safe_load(sys.stdin)["services"].items():
-    print(name, service.get("image", ""))
+    if not service.get("profiles"):
+        print(name, service.get("image", ""))
