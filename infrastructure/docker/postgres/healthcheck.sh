@@ -10,6 +10,8 @@ esac
 user=${POSTGRES_USER:-postgres}
 database=${POSTGRES_DB:-$user}
 
+# A line in the log for each check would hide the others.
+export PGOPTIONS="-c log_connections=off -c log_disconnections=off"
 answer=$(psql -X -q -A -t -w -U "$user" -d "$database" -c "
     SELECT CASE
         WHEN current_setting('listen_addresses') = '' THEN 'still in its first start'

@@ -45,7 +45,7 @@ sv_is_ready() { curl -sS --fail "http://127.0.0.1:$(cat "$sv/port")/readyz" | gr
 cli() { env -i PATH="$PATH" HOME="$sv" COLLECTIVE_DATA="$sv/data" "$(binary)" "$@"; }
 
 tg_start() {
-    pg_start postgresql.production.conf COLLECTIVE_ENVIRONMENT=test COLLECTIVE_DEV_DATA="${1:-false}"
+    pg_start postgresql.production.conf
     rd_start redis.production.conf
     mq_start
     sv_start
@@ -82,7 +82,7 @@ tg_amqp_task() {
     launch "$agent" env -i PATH="$PATH" HOME="$agent" AGENT_NAME=amqp-ada AGENT_QUEUES=broker AGENT_COMMAND='wc -w' \
         COLLECTIVE_KEY="$(cat "$agent/key")" AMQP_URL="amqp://default.amqp-ada:amqp-5ecret-of-the-te5t@127.0.0.1:$mq_port/%2F" \
         "$work/python/bin/python" "$root/examples/amqp-agents/python/agent.py"
-    says '^ *4' "$(cli task add "Count more words" --queue broker --prompt "one two three four" --wait --for 60s --quiet)" || {
+    says '^ *4' "$(cli task add "Count more words" --queue broker --prompt "one two three four" --wait --for 120s --quiet)" || {
         tail -n 20 "$agent/log"
         return 1
     }
@@ -113,26 +113,41 @@ tg_parts_killed() {
     kill_group "$(cat "$mq/pid")"
     kill_group "$(cat "$pg/pid")"
     pg_forget_locks
-    pg_start postgresql.production.conf COLLECTIVE_ENVIRONMENT=test
+    pg_start postgresql.production.conf
     rd_start redis.production.conf
     mq_start
     until_true 60 sv_is_ready
     tg_http_task
 }
 
-# Development's tasks: sensible to the server, loaded once, refused later.
+# Development's tasks: sensible to the server, loaded once.
 tg_dev_data() {
-    local list
-    list=$(cli task list --json)
-    jq -e '[.. | objects | .state? // empty] | index("succeeded") and index("queued") and index("dead") and index("scheduled") and index("blocked")' <<<"$list" >/dev/null
-    cli status
-    cli dead list
-    cli events --json >/dev/null 2>&1 || true
-    tg_http_task
+    pg_place dev-postgres
+    pg_start postgresql.dev.conf COLLECTIVE_ENVIRONMENT=development COLLECTIVE_DEV_DATA=true
+    sv_place dev-server
+    sv_start
+    local list state
+    list=$(cli task list)
+    for state in succeeded queued dead scheduled blocked cancelled; do says " $state " "$list"; done
+    says "Write the login form" "$(cli task show form)"
+    says "Review the login form" "$(cli task explain release)"
+    says "fails one time in ten" "$(cli task logs flaky)"
+    says "flaky" "$(cli dead list)"
+    says "nightly" "$(cli schedule list)"
+    says "ada" "$(cli agent list)"
+    # What waits can be done.
+    local agent=$work/dev-agent
+    mkdir -p "$agent"
+    launch "$agent" env -i PATH="$PATH" HOME="$sv" COLLECTIVE_DATA="$sv/data" "$(binary)" agent run --name eve \
+        --queue frontend --queue docs --queue backend -- cat
+    cli task wait release --for 60s
+    stop "$agent"
     local before
     before=$(pg_ask "SELECT count(*) FROM events")
-    pg_run COLLECTIVE_ENVIRONMENT=test COLLECTIVE_DEV_DATA=true "$pg/postgres/setup.sh" --in-container --only seeds
+    says "nothing is loaded" "$(pg_run COLLECTIVE_ENVIRONMENT=development COLLECTIVE_DEV_DATA=true "$pg/postgres/setup.sh" --in-container --only seeds)"
     same "$before" "$(pg_ask "SELECT count(*) FROM events")"
+    stop "$sv"
+    pg_stop
 }
 
 together_checks() {
@@ -150,6 +165,7 @@ together_checks() {
     check "all three killed and started again, it goes on" tg_parts_killed
     stop "$sv"
     pg_stop
+    check "development's tasks are loaded once, and done by an agent" tg_dev_data
     stop "$mq"
     stop "$rd"
 }
