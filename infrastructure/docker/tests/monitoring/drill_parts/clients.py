@@ -10,11 +10,13 @@ import urllib.request
 ANSWER_LIMIT = 30
 
 
-def http(url, body=None, token=None, method=None):
+def http(url, body=None, token=None, method=None, team=None):
     """One request. Gives status and text, whatever the status is; 0 if nobody answers."""
     headers = {"content-type": "application/json"}
     if token:
         headers["authorization"] = f"Bearer {token}"
+    if team:
+        headers["collective-team"] = team
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(url, data=data, headers=headers, method=method)
     try:

@@ -246,8 +246,8 @@ class Stack:
         self.token_file = self.home / "server" / "token"
         self.token = self.token_file.read_text().strip()
 
-    def api(self, path, body=None, token=None, method=None):
-        return http(self.url + path, body, token or self.token, method)
+    def api(self, path, body=None, token=None, method=None, team=None):
+        return http(self.url + path, body, token or self.token, method, team)
 
     def cli(self, *words):
         return self.run(self.binary, *words, "--server", self.url, "--token-file", self.token_file)
@@ -263,7 +263,7 @@ class Stack:
                 {"title": f"drill {start + i}", "queue": queue, "retry": {"max_attempts": attempts}}
                 for i in range(min(500, count - start))
             ]
-            status, text = self.api(f"/v1/tasks/batch?team={team}", {"tasks": specs})
+            status, text = self.api("/v1/tasks/batch", {"tasks": specs}, team=team)
             if status not in (200, 201):
                 raise RuntimeError(f"tasks were refused: {status} {text}")
 

@@ -14,19 +14,19 @@ def backlog(stack):
     stack.cli("queue", "add", "drill-backlog")
     stack.tasks("drill-backlog", 1001)
     yield
-    stack.agent("clerk", "drill-backlog", "true")
     stop_waiting(stack, "drill-backlog")
-    stack.stop("clerk")
 
 
-def stop_waiting(stack, queue):
+def stop_waiting(stack, queue, state="queued", command="cancel"):
     """Calls off what waits in a queue."""
     while True:
-        status, text = stack.api(f"/v1/tasks?queue={queue}&state=queued&limit=500")
-        items = json.loads(text)["items"] if status == 200 else []
+        status, text = stack.api(f"/v1/tasks?lane=queue/{queue}&state={state}&limit=200")
+        if status != 200:
+            raise RuntimeError(f"listing gave {status} {text}")
+        items = json.loads(text)["items"]
         if not items:
             return
-        stack.cli("task", "cancel", *[item["id"] for item in items])
+        stack.cli("task", command, *[item["id"] for item in items])
 
 
 @fault("an agent whose command fails", round="team", limit=90, TaskFailureRate={"queue": "drill-fail"}, DeadLettersWaiting={"team": "default"})
@@ -37,12 +37,13 @@ def failing_tasks(stack):
     yield
     stack.stop("failing")
     stop_waiting(stack, "drill-fail")
+    stop_waiting(stack, "drill-fail", "dead", "discard")
 
 
 @fault("a task in a team without agents", round="team", NoAgentsAvailable={"team": "lonely"})
 def no_agents(stack):
-    stack.api("/v1/teams/lonely", {}, method="PUT")
-    stack.cli("--team", "lonely", "queue", "add", "drill-lonely")
+    stack.api("/v1/teams/lonely", method="PUT")
+    stack.cli("queue", "add", "drill-lonely", "--team", "lonely")
     stack.tasks("drill-lonely", 1, team="lonely")
     yield
     stack.agent("late", "drill-lonely", "true", team="lonely")
@@ -60,6 +61,8 @@ def leases_lost(stack):
     if status != 200 or text.count('"token"') < 8:
         raise RuntimeError(f"the claim gave {status} {text[:300]}")
     yield
+    stop_waiting(stack, "drill-lost")
+    stop_waiting(stack, "drill-lost", "dead", "discard")
 
 
 @fault("requests with a wrong key", round="team", FailedLogins={"source": "server"})
