@@ -16,10 +16,14 @@ use crate::machine::Machine;
 pub(crate) enum Unit {
     #[serde(rename = "tasks/s")]
     TasksPerSecond,
+    #[serde(rename = "messages/s")]
+    MessagesPerSecond,
     #[serde(rename = "ms")]
     Milliseconds,
     #[serde(rename = "µs")]
     Microseconds,
+    #[serde(rename = "KiB")]
+    Kibibytes,
     #[serde(rename = "MiB")]
     Mebibytes,
     /// One figure divided by another.
@@ -31,8 +35,10 @@ impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::TasksPerSecond => "tasks/s",
+            Self::MessagesPerSecond => "messages/s",
             Self::Milliseconds => "ms",
             Self::Microseconds => "µs",
+            Self::Kibibytes => "KiB",
             Self::Mebibytes => "MiB",
             Self::Times => "x",
         })
@@ -106,9 +112,9 @@ impl Figure {
 
     fn value_text(&self) -> String {
         match self.unit {
-            Unit::TasksPerSecond => format!("{:.0}", self.value),
+            Unit::TasksPerSecond | Unit::MessagesPerSecond => format!("{:.0}", self.value),
             Unit::Milliseconds | Unit::Times => format!("{:.2}", self.value),
-            Unit::Microseconds | Unit::Mebibytes => format!("{:.1}", self.value),
+            Unit::Microseconds | Unit::Mebibytes | Unit::Kibibytes => format!("{:.1}", self.value),
         }
     }
 

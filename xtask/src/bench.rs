@@ -39,6 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         "build",
         "--release",
         "--locked",
+        "--bins",
         "--package",
         "collective-bench",
     ]);
@@ -46,6 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         eprintln!("building the server and the benchmark, optimised; the first time takes minutes");
         build.args(["--package", "collective-cli"]);
         build.args(["--package", "collective-store", "--example", "raw"]);
+        build.args(["--package", "collective-bus", "--example", "rate"]);
     }
     let built = build.status().context("cannot start cargo")?;
     if !built.success() {

@@ -1,6 +1,7 @@
 //! The real server binary under load, over HTTP, with the client that agents
 //! use: an optimised build, a data folder on the real disk, durable commits.
 
+mod alone;
 mod binary;
 mod growth;
 mod latency;
@@ -71,7 +72,7 @@ enum Kind {
 /// One kind of measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
-    /// What SQLite alone does on this machine
+    /// What SQLite, or PostgreSQL and RabbitMQ, do alone on this machine
     Limit,
     /// Tasks per second, created to completed
     Throughput,
@@ -160,7 +161,10 @@ pub(crate) fn measure(options: &Options, runtime: &Runtime, report: &mut Report)
 
 fn run(part: Part, bench: &Bench<'_>) -> Result<Vec<Figure>> {
     match part {
-        Part::Limit => limit::measure(bench),
+        Part::Limit => match &bench.engine {
+            None => limit::measure(bench),
+            Some(engine) => alone::measure(bench, engine),
+        },
         Part::Throughput => throughput::measure(bench),
         Part::Latency => latency::measure(bench),
         Part::Resources => resources::measure(bench),

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::binary::Server;
 use super::team::{self, Agent};
 use super::{BATCH, BATCHED, Bench, NAME};
 use crate::report::{Figure, Target, Unit};
 use collective_testkit::process::cpu_time;
+use collective_testkit::servers::Postgres;
 
 /// How many agents work at once.
 const AGENTS: [usize; 3] = [1, 8, 64];
@@ -58,6 +59,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
             });
             if agents == USUAL {
                 figures.extend(measured.cpu(&run));
+                figures.extend(measured.written(&run));
             }
         }
     }
@@ -104,6 +106,34 @@ struct Measured {
     wall: Duration,
     /// CPU time by whose it is.
     cpu: Vec<(&'static str, Duration)>,
+    /// What PostgreSQL wrote, if it was there.
+    written: Option<Written>,
+}
+
+/// What PostgreSQL has written so far, in bytes.
+#[derive(Clone, Copy)]
+struct Written {
+    log: f64,
+    database: f64,
+}
+
+impl Written {
+    fn by(postgres: &Postgres, database: &str) -> Result<Self> {
+        let asked = postgres.sql(
+            database,
+            "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0');
+             SELECT pg_database_size(current_database())",
+        )?;
+        let mut numbers = asked.split_whitespace().map(str::parse);
+        let mut next = || -> Result<f64> {
+            let number = numbers.next().context("PostgreSQL told no size")?;
+            Ok(number?)
+        };
+        Ok(Self {
+            log: next()?,
+            database: next()?,
+        })
+    }
 }
 
 /// CPU time so far of everything that takes part.
@@ -154,13 +184,25 @@ impl Run {
                 let client = &clients[number % clients.len()];
                 team.push(Agent::register(client, "worker", number, batch).await?);
             }
+            let engine = bench.engine.as_ref();
+            let written = || engine.map(|engine| Written::by(&engine.postgres, &folder));
+            let before_written = written().transpose()?;
             let before = spent(bench, &servers)?;
             let wall = team::run(&leader, &team, tasks, BATCH).await?;
             let mut cpu = spent(bench, &servers)?;
             for ((_, time), (_, before)) in cpu.iter_mut().zip(before) {
                 *time = time.saturating_sub(before);
             }
-            Ok(Measured { wall, cpu })
+            let after_written = written().transpose()?;
+            let written = before_written.zip(after_written);
+            Ok(Measured {
+                wall,
+                cpu,
+                written: written.map(|(before, after)| Written {
+                    log: after.log - before.log,
+                    database: after.database - before.database,
+                }),
+            })
         })
     }
 
@@ -203,5 +245,20 @@ impl Measured {
             let micros = time.as_secs_f64() * 1e6 / run.tasks as f64;
             Figure::new(NAME, &what, micros, Unit::Microseconds, run.tasks)
         })
+    }
+
+    fn written(&self, run: &Run) -> Vec<Figure> {
+        let Some(written) = self.written else {
+            return Vec::new();
+        };
+        let each = |what: &str, bytes: f64| {
+            let what = format!("{what} for each task; {}", run.what());
+            let kibibytes = bytes / 1024.0 / run.tasks as f64;
+            Figure::new(NAME, &what, kibibytes, Unit::Kibibytes, run.tasks)
+        };
+        vec![
+            each("write-ahead log of PostgreSQL", written.log),
+            each("growth of the database", written.database),
+        ]
     }
 }

@@ -1,7 +1,8 @@
 //! How much the bus on RabbitMQ carries on this machine: confirmed events and
 //! offers in batches, news at another replica, reports taken and acknowledged.
 //!
-//! Starts a broker of its own. `cargo run -p collective-bus --example rate`
+//! Starts a broker of its own, or uses the one that is named.
+//! `cargo run -p collective-bus --example rate [-- --url URL]`
 
 use std::time::{Duration, Instant};
 
@@ -33,8 +34,14 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    let server = RabbitMq::start()?;
-    let options = RabbitOptions::from_url(&server.url())?;
+    let mut arguments = std::env::args().skip(1);
+    let mut server = None;
+    let url = match (arguments.next().as_deref(), arguments.next()) {
+        (None, _) => server.insert(RabbitMq::start()?).url(),
+        (Some("--url"), Some(url)) => url,
+        _ => return Err("usage: rate [--url URL]".into()),
+    };
+    let options = RabbitOptions::from_url(&url)?;
     let bus = RabbitBus::connect(options.clone());
     bus.connected(LIMIT).await?;
 
@@ -63,7 +70,7 @@ async fn main() -> Outcome<()> {
     let offered = offers(&bus).await?;
     println!("offers, one batch at a time: {offered:.0}/s");
 
-    fill(&server.url()).await?;
+    fill(&url).await?;
     let start = Instant::now();
     let hands = (0..HANDS).map(|_| take(&bus, REPORTS / HANDS));
     try_join_all(hands).await?;

@@ -24,7 +24,7 @@ use super::error::Trouble;
 use super::link::GOODBYE;
 use super::options::RabbitOptions;
 use super::tls;
-use super::topology::{self, BRAINSTORM, DEAD, RESULTS, STATUS, TASKS};
+use super::topology::{self, BRAINSTORM, DEAD, NEWS, RESULTS, STATUS, TASKS};
 use super::transport::{Duplex, connect};
 
 /// How long all questions together may take: each is one round trip.
@@ -42,11 +42,12 @@ const NO_KEY: &str = "collective:look";
 const MAX_GREETING: u64 = 16 * 1024;
 
 /// The exchanges and their kinds.
-const EXCHANGES: [(&str, ExchangeKind); 5] = [
+const EXCHANGES: [(&str, ExchangeKind); 6] = [
     (TASKS, ExchangeKind::Topic),
     (RESULTS, ExchangeKind::Direct),
     (BRAINSTORM, ExchangeKind::Fanout),
     (STATUS, ExchangeKind::Topic),
+    (NEWS, ExchangeKind::Fanout),
     (DEAD, ExchangeKind::Topic),
 ];
 
@@ -219,6 +220,7 @@ impl Question {
             Self::Binding(NO_LANE, TASKS),
             Self::Publishing(TASKS),
             Self::Publishing(STATUS),
+            Self::Publishing(NEWS),
             Self::News,
         ]);
         all
@@ -268,12 +270,7 @@ impl Question {
             Self::News => {
                 let queue = own_queue(channel).await?;
                 channel
-                    .queue_unbind(
-                        queue.as_str().into(),
-                        STATUS.into(),
-                        NO_KEY.into(),
-                        arguments,
-                    )
+                    .queue_unbind(queue.as_str().into(), NEWS.into(), NO_KEY.into(), arguments)
                     .await?;
                 consume(channel, &queue, FieldTable::default()).await
             }

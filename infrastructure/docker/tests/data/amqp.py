@@ -40,7 +40,7 @@ def attempt(channel, what: str, words: list[str]) -> None:
         channel.basic_cancel("amq.rabbitmq.reply-to")
     elif what == "own":
         name = channel.queue_declare("", exclusive=True).method.queue
-        channel.queue_bind(name, "agent.status", "#")
+        channel.queue_bind(name, "agent.news", "")
     elif what != "login":
         raise SystemExit(f"unknown: {what}")
 

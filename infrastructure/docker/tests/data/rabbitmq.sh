@@ -163,6 +163,7 @@ mq_collective_may() {
     collective login
     collective own
     collective publish agent.status default.task.created
+    collective publish agent.news "" "[]"
     collective publish agent.dead registered "{}"
     collective get agent.dead
     collective get agent.results
