@@ -53,11 +53,11 @@ async fn main() -> Outcome<()> {
     let before = other.state().heard;
     let start = Instant::now();
     let sent = events(&bus, 1).await?;
-    let total = (sent * TIME.as_secs_f64()) as u64;
+    let total = (sent * TIME.as_secs_f64()) as u64 / BATCH as u64;
     let heard = arrived(&other, before, total).await;
     let rate = heard as f64 / start.elapsed().as_secs_f64();
     println!(
-        "events, one batch at a time, with another replica: {sent:.0}/s sent, {rate:.0}/s heard ({heard} of about {total})"
+        "events, one batch at a time, with another replica: {sent:.0}/s sent, {rate:.0} batches/s heard ({heard} of about {total})"
     );
 
     let offered = offers(&bus).await?;

@@ -5,7 +5,7 @@
 //! behind. A publish wakes everyone on a topic: to wake only some would lose
 //! the wake-up when one of the chosen has just given up waiting.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -92,6 +92,16 @@ impl LocalBus {
         }
     }
 
+    /// Gives every live subscription to one of these topics its wake-up.
+    pub fn wake_topics(&self, topics: &[Topic]) {
+        if self.registry.live.load(Ordering::Acquire) > 0 {
+            // Wakers run foreign code, which may drop a subscription: never under the lock.
+            for waiter in self.registry.mark_woken(topics) {
+                waiter.waker.wake();
+            }
+        }
+    }
+
     /// How much it holds right now.
     pub fn load(&self) -> Load {
         let table = self.registry.read();
@@ -112,10 +122,7 @@ impl Default for LocalBus {
 impl Bus for LocalBus {
     fn wake(&self, events: &[Event]) {
         if self.registry.live.load(Ordering::Acquire) > 0 {
-            // Wakers run foreign code, which may drop a subscription: never under the lock.
-            for waiter in self.registry.mark_woken(events) {
-                waiter.waker.wake();
-            }
+            self.wake_topics(&Topic::of_all(events));
         }
     }
 
@@ -226,21 +233,13 @@ impl Registry {
         self.live.store(table.subscriptions, Ordering::Release);
     }
 
-    /// Gives everyone whom the events concern a wake-up, and returns those who
-    /// had none. A topic that a batch names many times is told once.
-    fn mark_woken(&self, events: &[Event]) -> Vec<Arc<Waiter>> {
+    /// Gives everyone who waits for one of these a wake-up, and returns those who
+    /// had none.
+    fn mark_woken(&self, topics: &[Topic]) -> Vec<Arc<Waiter>> {
         let table = self.read();
-        let mut told = HashSet::new();
-        let mut fresh = Vec::new();
-        for topic in events.iter().flat_map(Topic::of) {
-            let Some(listeners) = table.listeners.get(&topic) else {
-                continue;
-            };
-            if told.insert(topic) {
-                fresh.extend(listeners.values().filter(|waiter| waiter.mark()).cloned());
-            }
-        }
-        fresh
+        let waiting = topics.iter().filter_map(|topic| table.listeners.get(topic));
+        let waiters = waiting.flat_map(BTreeMap::values);
+        waiters.filter(|waiter| waiter.mark()).cloned().collect()
     }
 
     /// Gives everyone a wake-up, and returns those who had none.

@@ -433,7 +433,7 @@ async fn a_server_that_is_loading_says_so_and_serves_afterwards() {
 #[tokio::test]
 async fn tls_is_spoken_and_the_certificate_checked() {
     let home = tempfile::tempdir().unwrap();
-    let tls = certificate(home.path());
+    let tls = certificate(home.path(), "2");
     let server = Redis::start_with(servers::RedisOptions {
         tls: Some(tls),
         ..servers::RedisOptions::default()
@@ -474,6 +474,31 @@ async fn tls_is_spoken_and_the_certificate_checked() {
     }
 }
 
+#[tokio::test]
+async fn an_expired_certificate_is_told_as_that() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Redis::start_with(servers::RedisOptions {
+        tls: Some(certificate(home.path(), "0")),
+        ..servers::RedisOptions::default()
+    })
+    .unwrap();
+    let mut options = options(&server, "expired:");
+    options.tls = Some(TlsOptions {
+        ca_file: Some(home.path().join("ca.pem")),
+    });
+    let start = Instant::now();
+    // Its end is the second of its beginning, which may still be.
+    let said = loop {
+        match RedisCache::new(&options).unwrap().health().await {
+            Err(error) => break error.to_string(),
+            Ok(()) => assert!(start.elapsed() < PATIENCE, "it is accepted"),
+        }
+    };
+    for words in ["certificate of Redis", "expired"] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
 fn with_settings(settings: &[&str]) -> Redis {
     Redis::start_with(servers::RedisOptions {
         settings: settings.iter().map(|text| (*text).to_owned()).collect(),
@@ -488,8 +513,9 @@ async fn raw(server: &Redis) -> redis::aio::MultiplexedConnection {
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
-/// A CA of its own (`ca.pem`), and a certificate by it for 127.0.0.1.
-fn certificate(home: &Path) -> RedisTls {
+/// A CA of its own (`ca.pem`), and a certificate by it for 127.0.0.1 and this
+/// many days.
+fn certificate(home: &Path, days: &str) -> RedisTls {
     let openssl = |arguments: &[&str]| {
         let done = Command::new("openssl")
             .current_dir(home)
@@ -537,7 +563,7 @@ fn certificate(home: &Path) -> RedisTls {
         "ca.key",
         "-CAcreateserial",
         "-days",
-        "2",
+        days,
         "-extfile",
         "san",
         "-out",

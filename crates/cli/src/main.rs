@@ -103,7 +103,7 @@ async fn dispatch(
             Some(loaded) => up::run(loaded, context).await,
             None => Err(CliError::Bug("the settings were not read".to_owned())),
         },
-        Command::Config(command) => config::run(&command, context),
+        Command::Config(command) => config::run(&command, context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Run(args) => run::run(args, context).await,
         Command::Status(args) => status::run(&args, context).await,

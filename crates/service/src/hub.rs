@@ -14,6 +14,8 @@ use collective_core::{Code, KeyId, Rejection, Span, TeamName, Timestamp};
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
+use crate::leases::Turns;
+
 /// The adapters that a hub stands on.
 #[derive(Clone)]
 pub struct Ports {
@@ -49,6 +51,7 @@ struct Inner {
     draining: AtomicBool,
     drain_started: Notify,
     due_sooner: Notify,
+    turns: Turns,
     /// Keys and teams looked up within the last [`LOOKUP_TTL`], so that each request needn't ask the store.
     keys: Mutex<HashMap<KeyId, (Timestamp, ApiKey)>>,
     teams: Mutex<HashMap<TeamName, Timestamp>>,
@@ -77,6 +80,7 @@ impl Hub {
             draining: AtomicBool::new(false),
             drain_started: Notify::new(),
             due_sooner: Notify::new(),
+            turns: Turns::default(),
             keys: Mutex::new(HashMap::new()),
             teams: Mutex::new(HashMap::new()),
             buckets: Mutex::new(HashMap::new()),
@@ -129,6 +133,11 @@ impl Hub {
     /// What this server shares with others, if it does.
     pub fn shared(&self) -> Option<&Shared> {
         self.0.ports.shared.as_ref()
+    }
+
+    /// Whose turn it is to look for tasks.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.0.turns
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {

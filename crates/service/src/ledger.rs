@@ -3,7 +3,7 @@
 //! Ended tasks free or fail what depends on them here, in the same commit
 //! (invariant 6), however long the chain is.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use collective_core::event::Fact;
 use collective_core::ports::StoreError;
@@ -81,23 +81,26 @@ impl Ledger {
     }
 
     async fn propagate(&mut self, tx: &mut dyn Tx) -> Result<(), StoreError> {
-        let mut ended: VecDeque<Task> = std::mem::take(&mut self.moved)
-            .into_iter()
-            .filter(|task| task.state.is_terminal())
-            .collect();
-        // Each task ends at most once per transaction, so the queue runs dry.
-        while let Some(dependency) = ended.pop_front() {
-            if dependency.state == TaskState::Discarded {
-                continue;
+        let mut ended = std::mem::take(&mut self.moved);
+        // Each task ends at most once per transaction, so the rounds run dry.
+        loop {
+            let ended_now: BTreeMap<TaskId, Task> = ended
+                .drain(..)
+                .filter(|task| task.state.is_terminal() && task.state != TaskState::Discarded)
+                .map(|task| (task.id, task))
+                .collect();
+            if ended_now.is_empty() {
+                return Ok(());
             }
-            for edge in tx.dependents(&self.team, dependency.id).await? {
-                if edge.met {
+            let ids: Vec<TaskId> = ended_now.keys().copied().collect();
+            for edge in tx.dependents(&self.team, &ids).await? {
+                let Some(dependency) = ended_now.get(&edge.on).filter(|_| !edge.met) else {
                     continue;
-                }
+                };
                 let Some(mut task) = tx.lock_tasks(&self.team, &[edge.task]).await?.pop() else {
                     continue;
                 };
-                let transition = task.dependency_ended(&dependency, edge.when, self.now);
+                let transition = task.dependency_ended(dependency, edge.when, self.now);
                 if transition.facts.is_empty() {
                     continue;
                 }
@@ -112,12 +115,9 @@ impl Ledger {
                 self.facts.extend(transition.facts);
                 tx.update_tasks(&self.team, std::slice::from_ref(&task))
                     .await?;
-                if task.state.is_terminal() {
-                    ended.push_back(task);
-                }
+                ended.push(task);
             }
         }
-        Ok(())
     }
 
     /// Reservations that were made for an attempt end with it.

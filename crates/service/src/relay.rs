@@ -18,6 +18,7 @@ use collective_core::ports::store::TaskFilter;
 use collective_core::ports::{BusError, Duty, Offer, Post};
 use collective_core::task::{Lane, Priority, Task, TaskState};
 use collective_core::{Rejection, Span, TaskId, TeamName, Timestamp};
+use tokio::time::Instant;
 
 use crate::{Hub, Shared, duty};
 
@@ -26,6 +27,13 @@ use crate::{Hub, Shared, duty};
 const BATCH: usize = 1_000;
 /// The longest the relay trusts in being woken.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// The least time from one round to the next while there is always something to
+/// tell: rounds cost the same whether they tell of one event or of a hundred.
+const ROUND: Duration = Duration::from_millis(10);
+/// How often the store is asked whether the duty is still ours. In between, a
+/// relay that has lost it may tell what another one tells as well; what it notes
+/// is refused.
+const CONFIRM_EVERY: Span = Span::from_secs(1);
 /// How often what lies on the broker is compared with the store.
 const RECONCILE_EVERY: Span = Span::from_secs(15);
 /// Most offers that one look at a lane makes: a broker that was emptied is
@@ -56,6 +64,7 @@ struct Relay {
     post: Box<dyn Post>,
     lanes: Lanes,
     reconciled: Timestamp,
+    confirmed: Timestamp,
     pause: Duration,
 }
 
@@ -67,16 +76,30 @@ impl Relay {
             post,
             lanes: Lanes::new(),
             reconciled: Timestamp::default(),
+            confirmed: Timestamp::default(),
             pause: FIRST_PAUSE,
         }
     }
 
     /// Until the duty is lost.
     async fn serve(mut self) -> Result<(), Rejection> {
-        while self.post.confirm(self.hub.now()).await? {
+        loop {
+            let begun = Instant::now();
+            let now = self.hub.now();
+            if now.since(self.confirmed) >= CONFIRM_EVERY {
+                if !self.post.confirm(now).await? {
+                    return Ok(());
+                }
+                self.confirmed = now;
+            }
             match self.round().await? {
                 Ok(0) => self.wait().await,
-                Ok(_) => self.pause = FIRST_PAUSE,
+                Ok(told) => {
+                    self.pause = FIRST_PAUSE;
+                    if told < BATCH {
+                        tokio::time::sleep_until(begun + ROUND).await;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "committed events wait for the broker");
                     tokio::time::sleep(self.pause.mul_f64(0.5 + self.hub.entropy().chance() / 2.0))
@@ -85,7 +108,6 @@ impl Relay {
                 }
             }
         }
-        Ok(())
     }
 
     async fn wait(&mut self) {

@@ -3,15 +3,18 @@
 //! The bound makes a lost wake-up cost seconds, never the thing waited for.
 
 use std::future::Future;
+use std::time::Duration;
 
 use collective_core::limits::MAX_WAIT;
-use collective_core::ports::Topic;
+use collective_core::ports::{BusError, Subscription, Topic};
 use collective_core::{Code, Rejection, Span};
+use futures_util::future::select_all;
+use tokio::time::Instant;
 
 use crate::Hub;
 
 /// How long to trust in a wake-up before looking again all the same.
-const LOOK_AGAIN: Span = Span::from_secs(5);
+pub(crate) const LOOK_AGAIN: Span = Span::from_secs(5);
 
 /// Calls `look` until it gives something, `wait` is over or the server stops.
 /// The first look happens before anything is subscribed to: mostly there is something.
@@ -40,6 +43,26 @@ where
     F: Fn() -> Fut,
     Fut: Future<Output = Result<Option<T>, Rejection>>,
 {
+    check_bound(wait)?;
+    if let Some(found) = look().await? {
+        return Ok(Some(found));
+    }
+    if wait == Span::ZERO || hub.draining() {
+        return Ok(None);
+    }
+    let mut waiting = Waiting::start(hub, &[topics], wait, again).await?;
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(Some(found));
+        }
+        if waiting.woken().await? == Woken::Over {
+            return Ok(None);
+        }
+    }
+}
+
+/// Nobody may wait for longer than the bound.
+pub(crate) fn check_bound(wait: Span) -> Result<(), Rejection> {
     if wait > MAX_WAIT {
         return Err(Rejection::new(
             Code::InvalidField,
@@ -48,32 +71,72 @@ where
         .hint("wait again when the answer is empty")
         .at("wait"));
     }
-    if let Some(found) = look().await? {
-        return Ok(Some(found));
-    }
-    if wait == Span::ZERO || hub.draining() {
-        return Ok(None);
-    }
-    let end = tokio::time::Instant::now() + wait.as_duration();
-    let mut subscription = hub.bus().subscribe(topics).await.map_err(|error| {
-        Rejection::new(Code::Unavailable, error.to_string()).hint("try again in a moment")
-    })?;
-    loop {
-        if let Some(found) = look().await? {
-            return Ok(Some(found));
+    Ok(())
+}
+
+/// Why a wait goes on or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// There is news of the topics at this place.
+    By(usize),
+    /// Nobody has called for a while.
+    ByTime,
+    /// The time is up, or the server stops.
+    Over,
+}
+
+/// Somebody who waits.
+pub(crate) struct Waiting<'h> {
+    hub: &'h Hub,
+    subscriptions: Vec<Box<dyn Subscription>>,
+    end: Instant,
+    again: Duration,
+}
+
+impl<'h> Waiting<'h> {
+    /// Listens to sets of topics; what happens from now on wakes it.
+    pub(crate) async fn start(
+        hub: &'h Hub,
+        topics: &[&[Topic]],
+        wait: Span,
+        again: Span,
+    ) -> Result<Self, Rejection> {
+        let mut subscriptions = Vec::with_capacity(topics.len());
+        for topics in topics {
+            subscriptions.push(
+                hub.bus()
+                    .subscribe(topics)
+                    .await
+                    .map_err(|error| unheard(&error))?,
+            );
         }
-        let now = tokio::time::Instant::now();
-        if now >= end || hub.draining() {
-            return Ok(None);
+        Ok(Self {
+            hub,
+            subscriptions,
+            end: Instant::now() + wait.as_duration(),
+            again: again.as_duration(),
+        })
+    }
+
+    /// Waits for what comes next.
+    pub(crate) async fn woken(&mut self) -> Result<Woken, Rejection> {
+        let now = Instant::now();
+        if now >= self.end || self.hub.draining() {
+            return Ok(Woken::Over);
         }
-        let bound = (end - now).min(again.as_duration());
+        let bound = (self.end - now).min(self.again);
+        let calls = self.subscriptions.iter_mut().map(|one| one.wake());
         tokio::select! {
-            woken = tokio::time::timeout(bound, subscription.wake()) => {
-                if let Ok(Err(error)) = woken {
-                    return Err(Rejection::new(Code::Unavailable, error.to_string()).hint("try again in a moment"));
-                }
+            (called, at, _) = select_all(calls) => {
+                called.map_err(|error| unheard(&error))?;
+                Ok(Woken::By(at))
             }
-            () = hub.drained() => {}
+            () = tokio::time::sleep(bound) => Ok(Woken::ByTime),
+            () = self.hub.drained() => Ok(Woken::Over),
         }
     }
+}
+
+fn unheard(error: &BusError) -> Rejection {
+    Rejection::new(Code::Unavailable, error.to_string()).hint("try again in a moment")
 }

@@ -44,6 +44,10 @@ impl Process {
         stop: Signal,
     ) -> Result<Self> {
         let log = folder.join(format!("{name}.log"));
+        // Whoever is left of an earlier program of this name writes to its own file.
+        if log.exists() {
+            fs::remove_file(&log).with_context(|| format!("cannot remove {}", log.display()))?;
+        }
         let file =
             File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
         let errors = file.try_clone().context("cannot share a log file")?;

@@ -6,13 +6,13 @@
 
 use collective_core::Timestamp;
 use collective_core::event::Event;
-use collective_core::ports::Offer;
+use collective_core::ports::{Offer, Topic};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::error::Trouble;
 use super::publisher::Message;
-use super::topology::{STATUS, TASKS, event_key, task_key};
+use super::topology::{NEWS, STATUS, TASKS, event_key, task_key};
 
 /// The type of an offer; an event's type is its fact's word.
 pub const OFFER_TYPE: &str = "task.offered";
@@ -57,8 +57,8 @@ fn source(team: &str) -> String {
 }
 
 /// An event as a message. It is transient: the store has it, and whoever misses
-/// it reads it there. `origin` tells a process its own messages from others'.
-pub(super) fn of_event(event: &Event, origin: &ShortString) -> Result<Message, Trouble> {
+/// it reads it there.
+pub(super) fn of_event(event: &Event) -> Result<Message, Trouble> {
     let kind = event.fact.kind();
     let id = event_id(event);
     let headers = Attributes {
@@ -73,12 +73,26 @@ pub(super) fn of_event(event: &Event, origin: &ShortString) -> Result<Message, T
         .with_content_type(JSON.into())
         .with_delivery_mode(TRANSIENT)
         .with_message_id(id.into())
-        .with_app_id(origin.clone())
         .with_headers(headers);
     Ok(Message {
         exchange: STATUS,
         key: event_key(&event.team, kind),
         body: body(event)?,
+        properties,
+    })
+}
+
+/// Whom other servers are to wake, as one message for however many events.
+/// `origin` tells a process its own messages from others'.
+pub(super) fn of_news(topics: &[Topic], origin: &ShortString) -> Result<Message, Trouble> {
+    let properties = BasicProperties::default()
+        .with_content_type(JSON.into())
+        .with_delivery_mode(TRANSIENT)
+        .with_app_id(origin.clone());
+    Ok(Message {
+        exchange: NEWS,
+        key: String::new(),
+        body: body(&topics)?,
         properties,
     })
 }

@@ -1,11 +1,9 @@
-//! News of other replicas: every event that the broker tells wakes whoever
-//! waits for it here. What can't be read is counted and dropped, since whoever
+//! News of other replicas: whoever waits here for what they name is woken. What can't be read is counted and dropped, since whoever
 //! waits looks at the store again anyway.
 
 use std::sync::atomic::Ordering;
 
-use collective_core::event::Event;
-use collective_core::ports::Bus;
+use collective_core::ports::Topic;
 use futures_util::StreamExt;
 use lapin::options::BasicAckOptions;
 use lapin::{Channel, Consumer};
@@ -17,7 +15,7 @@ use super::topology::listen_to_news;
 /// Messages that the broker sends ahead: what waits here is bounded, and a
 /// round trip doesn't slow the news.
 const PREFETCH: u16 = 1_024;
-/// Messages that are taken together: a topic that many of them name is woken
+/// Messages that are taken together: whoever several of them name is woken
 /// once, and one acknowledgement serves all.
 const TOGETHER: usize = 256;
 
@@ -37,7 +35,8 @@ pub(super) async fn pump(consumer: Consumer, shared: &Shared) -> Trouble {
         |error: &lapin::Error| Trouble::read(error, &shared.options, "listening to news", None);
     let mut chunks = consumer.ready_chunks(TOGETHER);
     while let Some(chunk) = chunks.next().await {
-        let mut events = Vec::with_capacity(chunk.len());
+        let mut heard = 0;
+        let mut topics: Vec<Topic> = Vec::new();
         let mut last = None;
         for delivery in chunk {
             let delivery = match delivery {
@@ -47,8 +46,11 @@ pub(super) async fn pump(consumer: Consumer, shared: &Shared) -> Trouble {
             let own = delivery.properties.app_id().as_ref() == Some(&shared.origin);
             // Whoever waits here was woken before it was sent.
             if !own {
-                match serde_json::from_slice::<Event>(&delivery.data) {
-                    Ok(event) => events.push(event),
+                match serde_json::from_slice::<Vec<Topic>>(&delivery.data) {
+                    Ok(named) => {
+                        heard += 1;
+                        topics.extend(named);
+                    }
                     Err(_) => {
                         shared.garbage.fetch_add(1, Ordering::Relaxed);
                     }
@@ -56,9 +58,8 @@ pub(super) async fn pump(consumer: Consumer, shared: &Shared) -> Trouble {
             }
             last = Some(delivery.acker);
         }
-        let heard = u64::try_from(events.len()).unwrap_or(u64::MAX);
         shared.heard.fetch_add(heard, Ordering::Relaxed);
-        shared.local.wake(&events);
+        shared.local.wake_topics(&topics);
         if let Some(last) = last
             && let Err(error) = last.ack(BasicAckOptions { multiple: true }).await
         {

@@ -2,15 +2,17 @@
 //!
 //! Whoever waits waits in the table of [`LocalBus`]; what this adds is that
 //! other replicas' events wake them too. Events go to the exchange
-//! `agent.status`, offers of tasks to `agent.tasks`, and reports of agents come
-//! from `agent.results`. The broker may be down, blocked or emptied at any time:
+//! `agent.status`, whom they wake to `agent.news`, offers of tasks to
+//! `agent.tasks`, and reports of agents come from `agent.results`. The broker may be down, blocked or emptied at any time:
 //! what was to be sent is refused as unavailable, what is declared comes back
 //! with the next connection, and whoever waits is woken to look.
 
 mod cloudevents;
 mod consumer;
 mod error;
+mod leaderless;
 mod link;
+mod look;
 mod offers;
 mod options;
 mod publisher;
@@ -34,6 +36,7 @@ use tokio::time::timeout;
 
 pub use cloudevents::{OFFER_TYPE, offer_id};
 pub use error::Trouble;
+pub use look::look;
 pub use options::{Password, RabbitOptions, TlsOptions, UrlError};
 pub use reports::MAX_BODY;
 pub use session::State;
@@ -114,9 +117,9 @@ impl Bus for RabbitBus {
             return Ok(());
         }
         let link = shared.link()?;
-        let messages: Vec<Message> = events
-            .iter()
-            .map(|event| cloudevents::of_event(event, &shared.origin))
+        let news = cloudevents::of_news(&Topic::of_all(events), &shared.origin);
+        let messages: Vec<Message> = std::iter::once(news)
+            .chain(events.iter().map(cloudevents::of_event))
             .collect::<Result<_, _>>()?;
         Ok(link.send(&messages, Unwanted::Dropped, shared).await?)
     }

@@ -11,6 +11,7 @@ use lapin::types::FieldTable;
 
 use super::cloudevents::of_offer;
 use super::error::Trouble;
+use super::leaderless;
 use super::link::Link;
 use super::publisher::Message;
 use super::session::Shared;
@@ -21,6 +22,7 @@ use super::topology::{declare_lane, task_key, task_queue};
 pub(super) async fn offer(shared: &Shared, offers: &[Offer]) -> Result<(), Trouble> {
     let messages: Vec<Message> = offers.iter().map(of_offer).collect::<Result<_, _>>()?;
     let link = shared.link()?;
+    leaderless::clear_up(shared, &link, &messages).await?;
     let homeless = send(&link, shared, &messages).await?;
     if homeless.is_empty() {
         return Ok(());
@@ -55,7 +57,8 @@ async fn send(
     shared: &Shared,
     messages: &[Message],
 ) -> Result<HashSet<String>, Trouble> {
-    let returned = link.send_surely(messages, shared).await?;
+    let sent = link.send_surely(messages, shared).await;
+    let returned = sent.inspect_err(|trouble| shared.suspects.note(messages, trouble))?;
     Ok(returned
         .iter()
         .map(|message| message.routing_key.to_string())

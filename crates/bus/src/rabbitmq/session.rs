@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::error::Trouble;
+use super::leaderless::Suspects;
 use super::link::{GOODBYE, Link, Opened, open};
 use super::options::RabbitOptions;
 use super::reports::RabbitReport;
@@ -44,9 +45,9 @@ pub struct State {
     pub blocked: Option<String>,
     /// Connections that were made after the first.
     pub reconnects: u64,
-    /// Events that were heard of other replicas.
+    /// Messages with news of other replicas that were heard.
     pub heard: u64,
-    /// Messages on `agent.status` that weren't events.
+    /// Messages on `agent.news` that couldn't be read.
     pub garbage: u64,
 }
 
@@ -58,6 +59,8 @@ pub(super) struct Shared {
     pub(super) origin: ShortString,
     pub(super) heard: AtomicU64,
     pub(super) garbage: AtomicU64,
+    /// Queues that may take nothing.
+    pub(super) suspects: Suspects,
     link: watch::Sender<Option<Arc<Link>>>,
     state: Mutex<State>,
     /// Whether anybody takes reports here: whoever doesn't must not hold them.
@@ -74,6 +77,7 @@ impl Shared {
             origin: format!("{ORIGIN}-{:016x}", rand::random::<u64>()).into(),
             heard: AtomicU64::new(0),
             garbage: AtomicU64::new(0),
+            suspects: Suspects::default(),
             link: watch::channel(None).0,
             state: Mutex::new(State {
                 connected: false,

@@ -26,6 +26,8 @@ pub const RESULTS: &str = "agent.results";
 pub const BRAINSTORM: &str = "agent.brainstorm";
 /// Every event, by `<team>.<type>`.
 pub const STATUS: &str = "agent.status";
+/// What servers tell each other: whom to wake.
+pub const NEWS: &str = "agent.news";
 /// Dead letters; the exchange and its one queue share the name.
 pub const DEAD: &str = "agent.dead";
 
@@ -131,6 +133,7 @@ pub(super) async fn declare(channel: &Channel, options: &RabbitOptions) -> Resul
     ground.exchange(RESULTS, ExchangeKind::Direct).await?;
     ground.exchange(BRAINSTORM, ExchangeKind::Fanout).await?;
     ground.exchange(STATUS, ExchangeKind::Topic).await?;
+    ground.exchange(NEWS, ExchangeKind::Fanout).await?;
     ground.exchange(DEAD, ExchangeKind::Topic).await?;
 
     let newest = [
@@ -200,7 +203,7 @@ pub(super) async fn listen_to_news(
         let said = format!("{NAME} got no name");
         return Err(Trouble::Broken { said });
     }
-    ground.bind(name.as_str(), STATUS, "#").await?;
+    ground.bind(name.as_str(), NEWS, "").await?;
     channel
         .basic_consume(
             name,

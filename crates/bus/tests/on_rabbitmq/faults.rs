@@ -210,3 +210,35 @@ async fn bus_with_reports(bus: &RabbitBus) {
     let none = tokio::time::timeout(GLANCE, bus.report()).await;
     assert!(none.is_err(), "a report came that nobody sent");
 }
+
+/// A queue that lost its leader takes nothing, and says that all is well. It is
+/// made anew, and keeps no other from its offers for long.
+pub(crate) async fn a_queue_without_a_leader_is_made_anew(server: &mut RabbitMq) {
+    const QUEUE: &str = "agent.tasks.default.queue.leaderless.normal";
+    let bus = RabbitBus::connect(RabbitOptions {
+        confirm_limit: Duration::from_secs(2),
+        ..options(server)
+    });
+    bus.connected(DEADLINE).await.expect("the bus connects");
+    let client = plain(&server.url()).await;
+    let dead = offer(1, "queue/leaderless", Priority::Normal);
+    let sound = offer(2, "queue/led", Priority::Normal);
+    let both = [dead, sound];
+    bus.offer(&both).await.expect("offered");
+    for queue in [QUEUE, "agent.tasks.default.queue.led.normal"] {
+        client.take(queue).await;
+    }
+    // The process that leads it hears nothing any more.
+    let suspend = format!("sys:suspend(list_to_atom(\"%2F_{QUEUE}\")).");
+    server
+        .control(&["eval", &suspend])
+        .expect("it is suspended");
+    let refused = bus.offer(&both).await;
+    assert!(
+        matches!(refused, Err(BusError::Unavailable(_))),
+        "{refused:?}"
+    );
+    eventually("both are offered", async || bus.offer(&both).await.ok()).await;
+    client.take(QUEUE).await;
+    bus.close().await;
+}

@@ -66,9 +66,12 @@ impl Plain {
     /// The next message of a queue, acknowledged.
     pub(crate) async fn take(&self, queue: &str) -> Delivery {
         let found = eventually(&format!("a message in {queue}"), async || {
-            self.channel
-                .basic_get(queue.into(), BasicGetOptions::default())
-                .await
+            let got = self
+                .channel
+                .basic_get(queue.into(), BasicGetOptions::default());
+            // A queue without a leader answers after a minute, with a refusal.
+            let got = timeout(DEADLINE, got).await;
+            got.unwrap_or_else(|_| panic!("{queue} gives no answer"))
                 .expect("the queue is there")
         })
         .await

@@ -54,7 +54,7 @@ async fn the_bus_on_rabbitmq_keeps_every_promise_of_the_port() {
         &cases![
             news::replicas_hear_each_other,
             news::events_reach_anyone_with_the_documented_headers,
-            news::what_is_no_event_is_counted_and_dropped,
+            news::what_is_no_news_is_counted_and_dropped,
         ],
     )
     .await;
@@ -93,6 +93,7 @@ async fn whatever_the_broker_does_it_is_used_again() {
     faults::a_killed_broker_is_used_again_when_it_is_back(&mut server).await;
     faults::a_broker_that_comes_back_empty_is_furnished_again(&mut server).await;
     faults::a_broker_without_memory_is_told_at_once(&mut server).await;
+    faults::a_queue_without_a_leader_is_made_anew(&mut server).await;
     faults::a_broker_that_hangs_is_given_up_and_used_again(&mut server).await;
     faults::a_broker_that_is_down_at_the_start_is_used_when_it_comes(&mut server).await;
 }

@@ -1,4 +1,4 @@
-//! Events on `agent.status`.
+//! Events on `agent.status`, and news between replicas on `agent.news`.
 
 use collective_core::event::Event;
 use collective_core::ports::Bus;
@@ -69,20 +69,14 @@ pub(crate) async fn events_reach_anyone_with_the_documented_headers(server: &Rab
     bus.close().await;
 }
 
-/// A stranger's message costs a count, and the next event is heard.
-pub(crate) async fn what_is_no_event_is_counted_and_dropped(server: &RabbitMq) {
+/// A stranger's message costs a count, and the next news is heard.
+pub(crate) async fn what_is_no_news_is_counted_and_dropped(server: &RabbitMq) {
     let (here, there) = (replica(server).await, replica(server).await);
     let client = plain(&server.url()).await;
-    for garbage in [
-        &b""[..],
-        b"{}",
-        b"\xff\xfe",
-        b"[1,2",
-        b"{\"type\":\"task.queued\"}",
-    ] {
+    for garbage in [&b""[..], b"{}", b"\xff\xfe", b"[1,2", b"[{\"lane\":7}]"] {
         client
             .publish(
-                "agent.status",
+                "agent.news",
                 "any.thing",
                 garbage,
                 BasicProperties::default(),

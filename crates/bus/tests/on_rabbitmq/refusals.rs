@@ -104,7 +104,7 @@ pub(crate) async fn a_missing_permission_says_which_and_how_to_grant_it(server: 
     .await;
     says(
         &said,
-        &["`poor`", "publishing", "agent.status", "set_permissions"],
+        &["`poor`", "publishing", "agent.news", "set_permissions"],
     );
     assert!(!said.contains(SECRET), "{said}");
     bus.close().await;

@@ -6,6 +6,7 @@
 
 mod failure;
 mod link;
+mod look;
 mod options;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use failure::Failure;
 use link::{Limits, Link};
 
 pub use link::RedisState;
+pub use look::look;
 pub use options::{Password, RedisOptions, TlsOptions, UrlError};
 
 /// Keys of one `MGET`: the server answers nobody else meanwhile.

@@ -1,5 +1,7 @@
 //! `collective config`: show and check the settings of a server.
 
+mod look;
+
 use std::path::Path;
 
 use clap::{Args, Subcommand};
@@ -10,6 +12,7 @@ use crate::context::Context;
 use crate::errors::CliError;
 use crate::output::{Grid, Tone, toned};
 use crate::settings::ConfigArgs;
+use look::Placed;
 
 const SHOW: &str = "\
 Examples:
@@ -22,8 +25,13 @@ const CHECK: &str = "\
 Examples:
   collective config check
   collective config check --config server.toml
+  collective config check --connect                          before the first `collective up`
 
-Every mistake is told at once, with its place. Exits with 2 if there is one.";
+Every mistake is told at once, with its place. Exits with 2 if there is one.
+
+--connect goes on to PostgreSQL, RabbitMQ and Redis as the settings name them:
+whether each lets this server in, what it may do there, the schema, the clocks,
+alarms and bounds. It changes nothing.";
 
 /// What to do with the settings.
 #[derive(Subcommand, Debug)]
@@ -33,7 +41,7 @@ pub(crate) enum ConfigCommand {
     Show(Source),
     /// Look for mistakes
     #[command(after_help = CHECK)]
-    Check(Source),
+    Check(Checked),
 }
 
 /// What is looked at.
@@ -43,17 +51,33 @@ pub(crate) struct Source {
     config: ConfigArgs,
 }
 
+/// What is looked at, and how far.
+#[derive(Args, Debug)]
+pub(crate) struct Checked {
+    #[command(flatten)]
+    source: Source,
+    /// Connect to each part that the settings name, and say what is wrong there
+    #[arg(long)]
+    connect: bool,
+}
+
 /// What is shown as JSON.
 #[derive(Serialize)]
 struct Shown<'l> {
     file: Option<&'l Path>,
     settings: &'l [Entry],
     warnings: &'l [String],
+    /// What was found at the parts, if they were looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    findings: Option<&'l [Placed]>,
 }
 
 /// Does it.
-pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<(), CliError> {
-    let (ConfigCommand::Show(source) | ConfigCommand::Check(source)) = command;
+pub(crate) async fn run(command: &ConfigCommand, context: &Context) -> Result<(), CliError> {
+    let (source, connect) = match command {
+        ConfigCommand::Show(source) => (source, false),
+        ConfigCommand::Check(checked) => (&checked.source, checked.connect),
+    };
     let file = source.config.file(context)?;
     let loaded = source.config.load(context, Vec::new())?;
     if !context.out.json {
@@ -61,18 +85,31 @@ pub(crate) fn run(command: &ConfigCommand, context: &Context) -> Result<(), CliE
             context.out.warn(warning);
         }
     }
+    let found = match connect {
+        true => Some(look::look(&loaded).await),
+        false => None,
+    };
     let shown = Shown {
         file: file.as_deref(),
         settings: &loaded.entries,
         warnings: &loaded.warnings,
+        findings: found.as_deref(),
     };
-    context.out.show(&shown, |out| match command {
-        ConfigCommand::Show(_) => out.grid(&grid(&loaded)),
-        ConfigCommand::Check(_) => out.line(match &file {
+    context.out.show(&shown, |out| {
+        if matches!(command, ConfigCommand::Show(_)) {
+            return out.grid(&grid(&loaded));
+        }
+        out.line(match &file {
             Some(file) => format!("the settings are sound; the file is {}", file.display()),
             None => "the settings are sound; there is no file".to_owned(),
-        }),
-    })
+        })?;
+        match found.as_deref() {
+            None => Ok(()),
+            Some([]) => out.line("the engine is embedded: there is nothing to connect to"),
+            Some(found) => found.iter().try_for_each(|it| look::show(out, it)),
+        }
+    })?;
+    look::outcome(found.as_deref().unwrap_or_default())
 }
 
 fn grid(loaded: &Loaded) -> Grid {

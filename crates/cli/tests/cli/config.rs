@@ -33,6 +33,7 @@ fn what_counts_is_shown_with_where_it_was_said() {
         &["config", "show", "--config", "server.toml"],
         &["config", "check"],
         &["config", "check", "--config", "server.toml"],
+        &["config", "check", "--connect"],
     ]));
     let shown = home.run_with(
         &[

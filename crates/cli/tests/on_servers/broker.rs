@@ -12,6 +12,11 @@ use crate::load::{Load, claim_of, done, name, sturdy};
 /// A threshold that a broker is above as soon as it runs, and one that it isn't.
 const NO_MEMORY: [&str; 3] = ["set_vm_memory_high_watermark", "absolute", "1MB"];
 const ENOUGH_MEMORY: [&str; 2] = ["set_vm_memory_high_watermark", "0.6"];
+/// More free disk than there is, and what the broker asks for by default.
+const NO_DISK: [&str; 2] = ["set_disk_free_limit", "100000GB"];
+const ENOUGH_DISK: [&str; 2] = ["set_disk_free_limit", "50MB"];
+/// One channel of a connection is too few: publishing needs two.
+const FEW_CHANNELS: &str = "channel_max = 1";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_of_rabbitmq() {
@@ -19,6 +24,8 @@ async fn faults_of_rabbitmq() {
     rabbitmq_is_down(&mut cluster).await;
     rabbitmq_is_wiped(&mut cluster).await;
     rabbitmq_has_a_memory_alarm(&mut cluster).await;
+    rabbitmq_has_a_disk_alarm(&mut cluster).await;
+    rabbitmq_allows_too_few_channels(&mut cluster).await;
     rabbitmq_hangs(&mut cluster).await;
 }
 
@@ -46,7 +53,7 @@ async fn rabbitmq_is_down(cluster: &mut Cluster) {
 }
 
 /// One replica can't tell the other, which looks by itself.
-async fn a_waiting_agent_gets_its_task(cluster: &Cluster) {
+pub(crate) async fn a_waiting_agent_gets_its_task(cluster: &Cluster) {
     let (here, there) = (cluster.client(0), cluster.client(1));
     let queue = serve(&there, "patient", Transport::Http).await;
     let request = claim_of("patient", Span::from_secs(30));
@@ -117,17 +124,45 @@ fn offers(cluster: &Cluster) -> String {
 }
 
 async fn rabbitmq_has_a_memory_alarm(cluster: &mut Cluster) {
-    let mut load = Load::start(cluster, "rabbitmq_has_a_memory_alarm").await;
-    cluster.parts.rabbitmq.control(&NO_MEMORY).unwrap();
+    let load = Load::start(cluster, "rabbitmq_has_a_memory_alarm").await;
+    an_alarm(cluster, load, &NO_MEMORY, &ENOUGH_MEMORY).await;
+}
+
+async fn rabbitmq_has_a_disk_alarm(cluster: &mut Cluster) {
+    let load = Load::start(cluster, "rabbitmq_has_a_disk_alarm").await;
+    an_alarm(cluster, load, &NO_DISK, &ENOUGH_DISK).await;
+}
+
+async fn an_alarm(cluster: &Cluster, mut load: Load, raise: &[&str], lower: &[&str]) {
+    cluster.parts.rabbitmq.control(raise).unwrap();
     // The broker says so to whoever publishes: the replica that relays.
     let ready = cluster.one_names("bus", "takes no messages").await;
     assert!(ready, "it is still ready");
     load.completes(20).await;
-    cluster.parts.rabbitmq.control(&ENOUGH_MEMORY).unwrap();
+    cluster.parts.rabbitmq.control(lower).unwrap();
     load.completes(20).await;
     assert!(load.refusals().is_empty());
     load.finish().await;
     cluster.converges().await;
+}
+
+async fn rabbitmq_allows_too_few_channels(cluster: &mut Cluster) {
+    let mut load = Load::start(cluster, "rabbitmq_allows_too_few_channels").await;
+    restart_with(cluster, &[FEW_CHANNELS]);
+    assert!(cluster.names("bus", "channels").await, "it is still ready");
+    load.completes(20).await;
+    restart_with(cluster, &[]);
+    load.completes(20).await;
+    assert!(load.refusals().is_empty());
+    load.finish().await;
+    cluster.converges().await;
+}
+
+fn restart_with(cluster: &mut Cluster, settings: &[&str]) {
+    let settings: Vec<String> = settings.iter().map(|it| (*it).to_owned()).collect();
+    let rabbitmq = &mut cluster.parts.rabbitmq;
+    rabbitmq.set_settings(&settings).unwrap();
+    rabbitmq.restart().unwrap();
 }
 
 async fn rabbitmq_hangs(cluster: &mut Cluster) {

@@ -11,7 +11,7 @@ use collective_api::operations::Readiness;
 use collective_client::retry::RetryLimits;
 use collective_client::{Client, ClientOptions, Token};
 use collective_testkit::process::{Process, free_port};
-use collective_testkit::servers::{Engine, Postgres};
+use collective_testkit::servers::{Engine, Postgres, SlowProxy};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -87,13 +87,47 @@ pub(crate) fn collective(settings: &[(&'static str, String)]) -> Command {
     command
 }
 
+/// Says something else of one variable.
+fn set(settings: &mut [(&'static str, String)], name: &str, value: String) {
+    let found = settings.iter_mut().find(|(known, _)| *known == name);
+    found.unwrap().1 = value;
+}
+
 /// The servers with the replicas on them.
 pub(crate) struct Cluster {
     // Ours end before what they stand on.
     replicas: Vec<Replica>,
     pub(crate) parts: Parts,
     pub(crate) standby: Option<Postgres>,
+    pub(crate) proxies: Option<Proxies>,
     scratch: TempDir,
+}
+
+/// One before each part, of those that the replicas go through.
+pub(crate) struct Proxies {
+    pub(crate) postgres: SlowProxy,
+    pub(crate) rabbitmq: SlowProxy,
+    pub(crate) redis: SlowProxy,
+}
+
+impl Proxies {
+    fn before(parts: &Parts) -> Self {
+        let before = |port| SlowProxy::before(port).unwrap();
+        Self {
+            postgres: before(parts.postgres.port()),
+            rabbitmq: before(parts.rabbitmq.port()),
+            redis: before(parts.redis.port()),
+        }
+    }
+
+    /// Their ports, by the variables that name the ports of the parts.
+    fn ports(&self) -> [(&'static str, u16); 3] {
+        [
+            ("POSTGRES_PORT", self.postgres.port()),
+            ("RABBITMQ_PORT", self.rabbitmq.port()),
+            ("REDIS_PORT", self.redis.port()),
+        ]
+    }
 }
 
 struct Replica {
@@ -105,7 +139,22 @@ struct Replica {
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
-        Self::on(Parts::start(), None).await
+        let parts = Parts::start();
+        let settings = parts.settings();
+        Self::on(parts, settings).await
+    }
+
+    /// One whose parts can be slowed down.
+    pub(crate) async fn behind_proxies() -> Self {
+        let parts = Parts::start();
+        let proxies = Proxies::before(&parts);
+        let mut settings = parts.settings();
+        for (name, port) in proxies.ports() {
+            set(&mut settings, name, port.to_string());
+        }
+        let mut cluster = Self::on(parts, settings).await;
+        cluster.proxies = Some(proxies);
+        cluster
     }
 
     /// One whose PostgreSQL has a standby that has every acknowledged commit.
@@ -118,25 +167,21 @@ impl Cluster {
         ] {
             parts.postgres.sql("postgres", statement).unwrap();
         }
-        Self::on(parts, Some(standby)).await
+        let hosts = format!(
+            "127.0.0.1:{},127.0.0.1:{}",
+            parts.postgres.port(),
+            standby.port()
+        );
+        let mut settings = parts.settings();
+        settings.retain(|(name, _)| *name != "POSTGRES_PORT");
+        set(&mut settings, "POSTGRES_HOST", hosts);
+        let mut cluster = Self::on(parts, settings).await;
+        cluster.standby = Some(standby);
+        cluster
     }
 
-    async fn on(parts: Parts, standby: Option<Postgres>) -> Self {
+    async fn on(parts: Parts, settings: Vec<(&'static str, String)>) -> Self {
         let scratch = tempfile::tempdir().unwrap();
-        let mut settings = parts.settings();
-        if let Some(standby) = &standby {
-            let hosts = format!(
-                "127.0.0.1:{},127.0.0.1:{}",
-                parts.postgres.port(),
-                standby.port()
-            );
-            settings.retain(|(name, _)| *name != "POSTGRES_PORT");
-            for (name, value) in &mut settings {
-                if *name == "POSTGRES_HOST" {
-                    value.clone_from(&hosts);
-                }
-            }
-        }
         let replicas = (0..REPLICAS)
             .map(|number| {
                 let data = scratch.path().join(format!("replica-{number}"));
@@ -152,7 +197,8 @@ impl Cluster {
         let mut cluster = Self {
             replicas,
             parts,
-            standby,
+            standby: None,
+            proxies: None,
             scratch,
         };
         cluster.start_replica(0).await;

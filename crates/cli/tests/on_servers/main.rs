@@ -10,11 +10,13 @@
 
 mod broker;
 mod cache;
+mod check;
 mod cluster;
 mod database;
 mod load;
 mod migrate;
 mod replicas;
+mod slow;
 mod start;
 mod table;
 mod team;

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::cluster::{Parts, assert_secretless, collective, doctor, until};
 
 /// A password that opens nothing.
-const WRONG: &str = "not-the-password";
+pub(crate) const WRONG: &str = "not-the-password";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_at_the_start_is_said_without_a_password() {
@@ -24,7 +24,7 @@ async fn what_is_wrong_at_the_start_is_said_without_a_password() {
 }
 
 /// The settings of the parts, with others in their place.
-fn with(parts: &Parts, others: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+pub(crate) fn with(parts: &Parts, others: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
     let mut settings = parts.settings();
     settings.retain(|(name, _)| others.iter().all(|(other, _)| other != name));
     settings.extend(

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 const DOCUMENT: &str = include_str!("../../../../docs/degradation.md");
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 5] = [
     include_str!("broker.rs"),
     include_str!("cache.rs"),
     include_str!("database.rs"),
     include_str!("replicas.rs"),
+    include_str!("slow.rs"),
 ];
 
 #[test]

@@ -3,14 +3,18 @@
 //! Whoever waits subscribes first, then looks at the store, then waits for a
 //! wake-up with a bound, then looks again. A lost wake-up therefore costs time, never a task.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Fact};
 use crate::task::Lane;
 use crate::{AgentName, TaskId, TeamName};
 
-/// What one can wait for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// What one can wait for. As JSON it is news of one server to another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Topic {
     /// Something became ready in this lane.
     Lane(TeamName, Lane),
@@ -56,6 +60,19 @@ impl Topic {
                 topics.push(Topic::Agent(event.team.clone(), agent.clone()));
             }
             _ => {}
+        }
+        topics
+    }
+
+    /// Whom events wake, each once, in the order that they come up.
+    pub fn of_all(events: &[Event]) -> Vec<Topic> {
+        let mut known = HashSet::new();
+        let mut topics = Vec::new();
+        for topic in events.iter().flat_map(Topic::of) {
+            if !known.contains(&topic) {
+                known.insert(topic.clone());
+                topics.push(topic);
+            }
         }
         topics
     }

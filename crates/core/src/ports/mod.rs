@@ -5,6 +5,7 @@
 pub mod broker;
 pub mod bus;
 pub mod cache;
+pub mod finding;
 pub mod outbox;
 pub mod store;
 pub mod world;
@@ -12,6 +13,7 @@ pub mod world;
 pub use broker::{Broker, Depth, Offer, Report};
 pub use bus::{Bus, BusError, Subscription, Topic};
 pub use cache::{Cache, CacheError, Permit, RateLimit};
+pub use finding::{About, Finding, FindingCode, Verdict};
 pub use outbox::{Duty, Outbox, Post};
 pub use store::{Failed, Query, Store, StoreError, Tx};
 pub use world::{Clock, Entropy};

@@ -252,8 +252,9 @@ pub trait Query: Send {
         team: &TeamName,
         task: TaskId,
     ) -> Result<Vec<Edge>, StoreError>;
-    /// What depends on a task, met or not.
-    async fn dependents(&mut self, team: &TeamName, on: TaskId) -> Result<Vec<Edge>, StoreError>;
+    /// What depends on any of these tasks, met or not.
+    async fn dependents(&mut self, team: &TeamName, on: &[TaskId])
+    -> Result<Vec<Edge>, StoreError>;
     /// Tasks of every team whose `due_at` has come, earliest first.
     async fn due_tasks(
         &mut self,

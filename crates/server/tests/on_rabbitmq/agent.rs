@@ -172,7 +172,10 @@ impl Agent {
                 let got = self
                     .channel
                     .basic_get(queue.as_str().into(), BasicGetOptions::default());
-                if let Some(message) = got.await.expect("the queue is there") {
+                // A queue without a leader answers after a minute, with a refusal.
+                let got = tokio::time::timeout(DEADLINE, got).await;
+                let got = got.unwrap_or_else(|_| panic!("{queue} gives no answer"));
+                if let Some(message) = got.expect("the queue is there") {
                     let offer = serde_json::from_slice(&message.delivery.data).expect("JSON");
                     self.contract.offered(&offer);
                     return Some(Taken { offer, message });

@@ -43,5 +43,6 @@ async fn agents_on_the_broker() {
         protocol::a_store_that_is_killed_costs_no_report,
         protocol::reports_wait_for_a_server_that_is_down,
         together::agents_outlive_a_broker_that_restarts,
+        protocol::an_offer_that_is_held_too_long_comes_again,
     }
 }

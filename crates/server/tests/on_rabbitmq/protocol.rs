@@ -272,3 +272,51 @@ pub(crate) async fn an_agent_that_is_offered_nothing_new_takes_what_waits(world:
     })
     .await;
 }
+
+/// The broker's bound on how long a delivery may stay unacknowledged: an agent
+/// that holds an offer for longer loses its channel, and the offer comes again.
+/// The server acknowledges at the claim and never meets it.
+pub(crate) async fn an_offer_that_is_held_too_long_comes_again(world: &mut World) {
+    const RECONNECTS: &str = "orchestrator_broker_reconnects_total";
+    // For channels that are opened from now on, and looked at often.
+    let short = "application:set_env(rabbit, consumer_timeout, 1500), \
+        application:set_env(rabbit, channel_tick_interval, 200).";
+    let control = |arguments: &[&str]| {
+        world.rabbit.control(arguments).expect("rabbitmqctl works");
+    };
+    control(&["eval", short]);
+    let before = world.sample(RECONNECTS).await;
+    control(&["close_all_connections", "the bound is another now"]);
+    until("the server has connected again", || async {
+        (world.sample(RECONNECTS).await > before).then_some(())
+    })
+    .await;
+    let before = world.sample(RECONNECTS).await;
+
+    let team = world.team("held").await;
+    let (steady, steadys) = team.agent("steady", &["steady"]).await;
+    let long = team
+        .create(json!({"title": "long", "queue": "steady"}))
+        .await;
+    let claim = steady.claim(&steadys).await;
+    let (slow, queues) = team.agent("slow", &["default"]).await;
+    let task = team.create(json!({"title": "held"})).await;
+    let taken = slow.offer(&queues).await;
+    assert_eq!(taken.offer["task"], *task);
+    until("the broker ends its channel", || async {
+        (!slow.channel.status().connected()).then_some(())
+    })
+    .await;
+
+    let (quick, queues) = team.agent("quick", &["default"]).await;
+    let again = quick.claim(&queues).await;
+    assert_eq!(again["task"]["id"], *task);
+    for (agent, claim) in [(&quick, again), (&steady, claim)] {
+        let done = with(held(&claim), json!({"text": "done"}));
+        ok(agent.report("completed", &done).await);
+    }
+    for task in [task, long] {
+        team.reaches(&task, "succeeded").await;
+    }
+    assert_eq!(world.sample(RECONNECTS).await, before);
+}

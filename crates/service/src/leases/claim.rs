@@ -13,12 +13,13 @@ use collective_core::ports::{StoreError, Topic};
 use collective_core::question::QuestionState;
 use collective_core::role::{Permission, Principal};
 use collective_core::task::order::sort_candidates;
-use collective_core::task::{LeaseToken, Task, TaskRef};
+use collective_core::task::{Lane, LeaseToken, Task, TaskRef};
 use collective_core::{AgentName, Code, QueueName, Rejection, Span, TaskId, TeamName, Timestamp};
 
 use crate::access::{require, require_agent};
 use crate::ledger::Ledger;
-use crate::{Hub, agents, wait};
+use crate::wait::{LOOK_AGAIN, Waiting, Woken, check_bound};
+use crate::{Hub, agents};
 
 /// `POST /v1/leases/claim`.
 pub async fn claim(
@@ -40,30 +41,59 @@ pub async fn claim(
         return Err(draining());
     }
     agents::seen(hub, &who.team, &request.agent).await;
+    check_bound(request.wait)?;
     let first = claim_now(hub, who, request).await?;
-    if !first.claims.is_empty() || request.wait == Span::ZERO {
-        return Ok(first);
+    if !first.answer.claims.is_empty() || request.wait == Span::ZERO {
+        return Ok(first.answer);
     }
-    let agent = hub
-        .read()
-        .await?
-        .agent(&who.team, &request.agent)
-        .await?
-        .ok_or_else(|| unregistered(&request.agent))?;
-    let mut topics: Vec<Topic> = agent
-        .lanes()
-        .into_iter()
-        .map(|lane| Topic::Lane(who.team.clone(), lane))
-        .collect();
-    topics.push(Topic::Agent(who.team.clone(), request.agent.clone()));
-    let claimed = wait::until(hub, &topics, request.wait, || async move {
-        let answer = claim_now(hub, who, request).await?;
+    let claimed = wait_for_work(hub, who, request, &first.lanes).await?;
+    Ok(claimed.unwrap_or(first.answer))
+}
+
+/// Looks again whenever there is news of the agent or of a lane that it serves.
+async fn wait_for_work(
+    hub: &Hub,
+    who: &Principal,
+    request: &ClaimRequest,
+    lanes: &[Lane],
+) -> Result<Option<ClaimAnswer>, Rejection> {
+    /// The place of what wakes others too.
+    const SHARED: usize = 0;
+    let topic = |lane: &Lane| Topic::Lane(who.team.clone(), lane.clone());
+    let is_own = |lane: &&Lane| matches!(lane, Lane::Agent(_));
+    let (own, shared): (Vec<&Lane>, Vec<&Lane>) = lanes.iter().partition(is_own);
+    let shared: Vec<Lane> = shared.into_iter().cloned().collect();
+    let shared_topics: Vec<Topic> = shared.iter().map(topic).collect();
+    let mut own_topics: Vec<Topic> = own.into_iter().map(topic).collect();
+    own_topics.push(Topic::Agent(who.team.clone(), request.agent.clone()));
+
+    let turns = hub.turns().of(&who.team);
+    let topics = [&shared_topics[..], &own_topics[..]];
+    let mut waiting = Waiting::start(hub, &topics, request.wait, LOOK_AGAIN).await?;
+    // Something may have come between the first look and the listening.
+    let mut woken = Woken::ByTime;
+    loop {
+        let turn = match woken {
+            Woken::Over => return Ok(None),
+            Woken::By(SHARED) => match turns.take(&shared, turns.moment()).await {
+                None => {
+                    woken = waiting.woken().await?;
+                    continue;
+                }
+                turn => turn,
+            },
+            Woken::By(_) | Woken::ByTime => None,
+        };
+        let looked = claim_now(hub, who, request).await?;
+        if let Some(turn) = turn {
+            turn.ended(looked.emptied.then_some(&shared));
+        }
         // An agent that drains gets nothing however long it waits.
-        let over = !answer.claims.is_empty() || answer.hold == Some(Hold::Draining);
-        Ok(over.then_some(answer))
-    })
-    .await?;
-    Ok(claimed.unwrap_or(first))
+        if !looked.answer.claims.is_empty() || looked.answer.hold == Some(Hold::Draining) {
+            return Ok(Some(looked.answer));
+        }
+        woken = waiting.woken().await?;
+    }
 }
 
 /// A lease's length must be within its bounds.
@@ -90,11 +120,20 @@ pub(super) fn unregistered(agent: &AgentName) -> Rejection {
     Rejection::not_found("agent", agent).hint(format!("register it first: PUT /v1/agents/{agent}"))
 }
 
+/// What a look for tasks has found.
+struct Looked {
+    answer: ClaimAnswer,
+    /// The lanes that the agent serves.
+    lanes: Vec<Lane>,
+    /// Whether nothing that can be claimed is left in them.
+    emptied: bool,
+}
+
 async fn claim_now(
     hub: &Hub,
     who: &Principal,
     request: &ClaimRequest,
-) -> Result<ClaimAnswer, Rejection> {
+) -> Result<Looked, Rejection> {
     let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
     let (name, max, ttl) = (request.agent.clone(), request.max, request.lease);
     let hub_of_work = hub.clone();
@@ -104,27 +143,43 @@ async fn claim_now(
                 .agent(&team, &name)
                 .await?
                 .ok_or_else(|| unregistered(&name))?;
+            let lanes = agent.lanes();
             match pick(tx, &team, &agent, max, now).await? {
-                Err(hold) => Ok(ClaimAnswer {
-                    claims: Vec::new(),
-                    hold: Some(hold),
+                Err(hold) => Ok(Looked {
+                    answer: ClaimAnswer {
+                        claims: Vec::new(),
+                        hold: Some(hold),
+                    },
+                    lanes,
+                    emptied: false,
                 }),
-                Ok(picked) => {
+                Ok(Picked { tasks, emptied }) => {
                     let mut ledger = Ledger::new(team.clone(), actor, now);
-                    let mut claims = Vec::with_capacity(picked.len());
-                    for mut task in picked {
+                    let mut claims = Vec::with_capacity(tasks.len());
+                    for mut task in tasks {
                         let (token, transition) =
                             task.claim(&name, hub_of_work.entropy().secret(), ttl, now)?;
                         claims.push(describe(tx, &team, &task, token).await?);
                         ledger.moved(task, transition);
                     }
                     ledger.commit(tx).await?;
-                    Ok(ClaimAnswer { claims, hold: None })
+                    Ok(Looked {
+                        answer: ClaimAnswer { claims, hold: None },
+                        lanes,
+                        emptied,
+                    })
                 }
             }
         })
     })
     .await
+}
+
+/// What there is for an agent.
+struct Picked {
+    tasks: Vec<Task>,
+    /// Whether its lanes hold nothing else.
+    emptied: bool,
 }
 
 /// The tasks that the agent gets now, or what holds it back.
@@ -134,7 +189,7 @@ async fn pick(
     agent: &Agent,
     max: u32,
     now: Timestamp,
-) -> Result<Result<Vec<Task>, Hold>, Failed> {
+) -> Result<Result<Picked, Hold>, Failed> {
     let held = tx.held_by(team, &agent.name).await?;
     let paused = paused(tx, team).await?;
     let lanes = match open_lanes(agent, held, &paused) {
@@ -142,15 +197,18 @@ async fn pick(
         Err(hold) => return Ok(Err(hold)),
     };
     let free = agent.spec.slots.saturating_sub(held).min(max) as usize;
-    let mut heads = tx.lock_heads(team, &lanes, free).await?;
+    // One more than is taken tells whether anything is left.
+    let mut heads = tx.lock_heads(team, &lanes, free + 1).await?;
+    let emptied = heads.len() <= free;
     sort_candidates(&mut heads, now);
     heads.truncate(free);
     let ids: Vec<TaskId> = heads.into_iter().map(|head| head.id).collect();
-    Ok(Ok(if ids.is_empty() {
+    let tasks = if ids.is_empty() {
         Vec::new()
     } else {
         tx.lock_tasks(team, &ids).await?
-    }))
+    };
+    Ok(Ok(Picked { tasks, emptied }))
 }
 
 /// The team's paused queues.

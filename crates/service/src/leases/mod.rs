@@ -6,6 +6,7 @@ mod claim;
 mod heartbeat;
 mod offered;
 mod report;
+mod turns;
 
 use std::collections::HashMap;
 
@@ -19,6 +20,7 @@ pub use heartbeat::heartbeat;
 pub(crate) use heartbeat::{progress, recover};
 pub use offered::claim_offered;
 pub use report::{append_log, complete, fail, release};
+pub(crate) use turns::Turns;
 
 fn bounded_batch(size: usize, field: &str) -> Result<(), Rejection> {
     if size > MAX_BATCH {

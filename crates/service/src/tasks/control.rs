@@ -84,7 +84,7 @@ pub async fn retry(hub: &Hub, who: &Principal, task: &str) -> Result<Revived, Re
             let mut revived = vec![created(&first)];
             let mut open = VecDeque::from([first.id]);
             while let Some(on) = open.pop_front() {
-                for edge in tx.dependents(&team, on).await? {
+                for edge in tx.dependents(&team, &[on]).await? {
                     let Some(dependent) = tx.task(&team, edge.task).await? else {
                         continue;
                     };

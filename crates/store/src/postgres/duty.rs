@@ -18,6 +18,7 @@ use tokio_postgres::types::ToSql;
 
 use super::column::{Columns, at_most, signed};
 use super::events::event_at;
+use super::news::RelayedHere;
 use super::pool::{answered, rows};
 use super::schema::MIGRATING;
 use super::statements::statements;
@@ -88,6 +89,7 @@ pub(super) async fn take(
         duty,
         limit,
         last_served: 0,
+        relays: None,
     }))
 }
 
@@ -110,6 +112,8 @@ pub(super) struct PgPost {
     limit: Duration,
     /// The team that was told last; the next one has the first turn.
     last_served: i32,
+    /// Held for the relay, so that news needn't go round by the server.
+    pub(super) relays: Option<RelayedHere>,
 }
 
 /// A team with untold events.

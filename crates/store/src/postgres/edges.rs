@@ -5,6 +5,7 @@ use collective_core::ports::store::Edge;
 use collective_core::task::DependencyCondition;
 use collective_core::{TaskId, TeamName};
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::column::Columns;
 use super::query::Access;
@@ -19,9 +20,9 @@ statements! { "edges":
     OF_TASK = concat!("
         SELECT task, depends_on, condition, met FROM edges
         WHERE task = $2 AND team = ", team!(), " ORDER BY depends_on");
-    ON_TASK = concat!("
+    ON_TASKS = concat!("
         SELECT task, depends_on, condition, met FROM edges
-        WHERE depends_on = $2 AND team = ", team!(), " ORDER BY task");
+        WHERE depends_on = ANY ($2) AND team = ", team!(), " ORDER BY depends_on, task");
 }
 
 pub(super) async fn insert(
@@ -67,12 +68,16 @@ pub(super) async fn of_task(
     rows.iter().map(edge).collect()
 }
 
-pub(super) async fn on_task(
+pub(super) async fn on_tasks(
     ask: &mut impl Access,
     team: &TeamName,
-    on: TaskId,
+    on: &[TaskId],
 ) -> Result<Vec<Edge>, StoreError> {
-    let rows = ask.rows(ON_TASK, &[&team.as_str(), &on.0]).await?;
+    if on.is_empty() {
+        return Ok(Vec::new());
+    }
+    let on: Vec<Uuid> = on.iter().map(|task| task.0).collect();
+    let rows = ask.rows(ON_TASKS, &[&team.as_str(), &on]).await?;
     rows.iter().map(edge).collect()
 }
 

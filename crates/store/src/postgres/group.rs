@@ -17,6 +17,7 @@ use deadpool_postgres::Object;
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
+use super::news::News;
 use super::query::View;
 use super::writing::Writing;
 
@@ -31,8 +32,10 @@ const MAX_GROUP_TIME: Duration = Duration::from_millis(20);
 const WORK_LIMIT: Duration = Duration::from_secs(40);
 /// Tells the listeners that there are new events. It follows the commit instead
 /// of being part of it: transactions that notify commit one at a time in the
-/// whole server. If it gets lost, the relay looks a little later by itself.
-const NOTIFY: &str = "SELECT pg_notify('collective_events', '')";
+/// whole server. It needn't be on the disk: if it gets lost, the relay looks a
+/// little later by itself.
+const NOTIFY: &str = "BEGIN; SET LOCAL synchronous_commit = off; \
+                      SELECT pg_notify('collective_events', ''); COMMIT";
 
 /// What a work gave.
 pub(super) type Outcome = Result<Vec<Event>, Failed>;
@@ -136,11 +139,15 @@ impl Group {
     }
 
     /// Commits and answers.
-    pub(super) async fn end(mut self) {
+    pub(super) async fn end(mut self, news: &News) {
         let works = self.works();
-        match self.commit().await {
+        match self.commit(news).await {
             Ok(()) => {
+                let tells = self.tells();
                 self.tx.access.end(true);
+                if tells && news.are_relayed_here() {
+                    news.wake();
+                }
                 for Served { answer, outcome } in self.served {
                     // Nobody there any more: the work is done all the same.
                     drop(answer.send(outcome));
@@ -161,7 +168,19 @@ impl Group {
         }
     }
 
-    async fn commit(&mut self) -> Result<(), StoreError> {
+    /// Whether it has events.
+    fn tells(&self) -> bool {
+        let events = |served: &Served| {
+            served
+                .outcome
+                .as_ref()
+                .is_ok_and(|events| !events.is_empty())
+        };
+        self.served.iter().any(events)
+    }
+
+    async fn commit(&mut self, news: &News) -> Result<(), StoreError> {
+        let notifies = self.tells() && !news.are_relayed_here();
         let tx = &mut self.tx.access;
         if let Some(lost) = tx.lost() {
             return Err(lost);
@@ -172,13 +191,7 @@ impl Group {
         }
         tx.advance().await?;
         tx.control("COMMIT").await;
-        let told = |served: &Served| {
-            served
-                .outcome
-                .as_ref()
-                .is_ok_and(|events| !events.is_empty())
-        };
-        if self.served.iter().any(told) {
+        if notifies {
             tx.hint(NOTIFY).await;
         }
         // A transaction in which something has failed ends by COMMIT without an

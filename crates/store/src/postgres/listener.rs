@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use collective_core::ports::StoreError;
 use futures_util::{StreamExt, stream};
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_postgres::AsyncMessage;
 
 use super::error::store_error;
+use super::news::News;
 use super::pool::Pools;
 
 /// The channel that commits are told on.
@@ -23,26 +23,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The task that listens. It ends when this is dropped.
 pub(super) struct Listener {
-    news: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
 impl Listener {
-    pub(super) fn start(pools: Arc<Pools>) -> Self {
-        let news = Arc::new(Notify::new());
-        let task = tokio::spawn(run(pools, Arc::clone(&news)));
-        Self { news, task }
-    }
-
-    /// Returns when there may be new events. News that come while nobody waits
-    /// are kept, as one.
-    pub(super) async fn heard(&self) {
-        self.news.notified().await;
-    }
-
-    /// Ends every wait.
-    pub(super) fn wake(&self) {
-        wake(&self.news);
+    pub(super) fn start(pools: Arc<Pools>, news: Arc<News>) -> Self {
+        Self {
+            task: tokio::spawn(run(pools, news)),
+        }
     }
 }
 
@@ -52,13 +40,7 @@ impl Drop for Listener {
     }
 }
 
-/// Those who wait now, and the next one who comes.
-fn wake(news: &Notify) {
-    news.notify_waiters();
-    news.notify_one();
-}
-
-async fn run(pools: Arc<Pools>, news: Arc<Notify>) {
+async fn run(pools: Arc<Pools>, news: Arc<News>) {
     let mut pause = FIRST_PAUSE;
     while !pools.is_closed() {
         let mut listened = false;
@@ -75,7 +57,7 @@ async fn run(pools: Arc<Pools>, news: Arc<Notify>) {
 }
 
 /// Listens until the connection breaks.
-async fn listen(pools: &Pools, news: &Notify, listened: &mut bool) -> Result<(), StoreError> {
+async fn listen(pools: &Pools, news: &News, listened: &mut bool) -> Result<(), StoreError> {
     let (client, mut connection) = pools.connect().await?;
     let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
     let mut asked = pin!(client.batch_execute(LISTEN));
@@ -85,10 +67,10 @@ async fn listen(pools: &Pools, news: &Notify, listened: &mut bool) -> Result<(),
                 answer.map_err(|error| store_error(&error))?;
                 *listened = true;
                 // What was committed before wasn't heard.
-                wake(news);
+                news.wake();
             }
             message = messages.next() => match message {
-                Some(Ok(AsyncMessage::Notification(_))) => wake(news),
+                Some(Ok(AsyncMessage::Notification(_))) => news.wake(),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(store_error(&error)),
                 None => return Ok(()),

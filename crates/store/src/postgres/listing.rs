@@ -16,7 +16,7 @@ use super::column::{Text, at_most};
 use super::lanes::aside;
 use super::query::Access;
 use super::statements::{statements, team};
-use super::tasks::{task, task_columns};
+use super::tasks::{task, task_columns, task_spec};
 
 /// Reads the tasks whose numbers were picked. `OFFSET 0` keeps the planner from
 /// turning it round.
@@ -25,6 +25,8 @@ macro_rules! read {
         concat!(
             "SELECT ",
             task_columns!(),
+            ", ",
+            task_spec!(),
             " FROM (",
             $picked,
             ") AS picked

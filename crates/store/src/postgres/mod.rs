@@ -18,7 +18,9 @@ mod health;
 mod lanes;
 mod listener;
 mod listing;
+mod look;
 mod messages;
+mod news;
 mod options;
 mod outbox;
 mod pool;
@@ -46,11 +48,13 @@ use collective_core::ports::store::Work;
 use collective_core::ports::{Failed, Query, Store, StoreError};
 use collective_core::{TeamName, Timestamp};
 
+use news::News;
 use pool::{Pools, closed};
 use query::View;
 use reader::Reading;
 use writer::Writer;
 
+pub use look::look;
 pub use options::{Password, PgHost, PgOptions, TlsMode};
 pub use schema::schema;
 pub use statements::{Statement, all_statements};
@@ -78,9 +82,10 @@ impl PgStore {
         let pools = Pools::new(options)?;
         let mut client = pools.own().await?;
         schema::prepare(&mut client, options.migrate).await?;
+        let news = Arc::new(News::default());
         let store = Self {
-            writer: Writer::new(Arc::clone(&pools)),
-            keep: outbox::Keep::default(),
+            writer: Writer::new(Arc::clone(&pools), Arc::clone(&news)),
+            keep: outbox::Keep::new(news),
             pools,
         };
         let offset = store.clock_offset(now()).await?;

@@ -17,6 +17,7 @@ use super::PgStore;
 use super::column::{Columns, at_most};
 use super::duty;
 use super::listener::Listener;
+use super::news::{News, RelayedHere};
 use super::pool::{Lent, Pools, answered, closed, rows};
 use super::statements::statements;
 
@@ -28,18 +29,28 @@ statements! { "outbox":
 }
 
 /// What the outbox keeps beside the pools.
-#[derive(Default)]
 pub(super) struct Keep {
-    listener: Mutex<Option<Arc<Listener>>>,
+    news: Arc<News>,
+    listener: Mutex<Option<Listener>>,
     /// Connections that have asked for a duty which others have, to ask again with.
     candidates: Mutex<HashMap<Duty, ClientWrapper>>,
 }
 
 impl Keep {
-    fn listener(&self, pools: &Arc<Pools>) -> Arc<Listener> {
-        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        let listener = listener.get_or_insert_with(|| Arc::new(Listener::start(Arc::clone(pools))));
-        Arc::clone(listener)
+    pub(super) fn new(news: Arc<News>) -> Self {
+        Self {
+            news,
+            listener: Mutex::default(),
+            candidates: Mutex::default(),
+        }
+    }
+
+    /// Listens to the other replicas from the first time on that anybody wants to know.
+    fn listen(&self, pools: &Arc<Pools>) {
+        self.listener
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(|| Listener::start(Arc::clone(pools), Arc::clone(&self.news)));
     }
 
     fn candidate(&self, duty: Duty) -> Option<ClientWrapper> {
@@ -67,9 +78,8 @@ impl Keep {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(listener) = listener {
-            listener.wake();
-        }
+        drop(listener);
+        self.news.wake();
         self.candidates
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -86,7 +96,14 @@ impl Outbox for PgStore {
         };
         let limit = self.pools.answer_limit();
         match duty::take(client, duty, now, limit).await? {
-            Ok(post) => Ok(Some(Box::new(post))),
+            Ok(mut post) => {
+                if duty == Duty::Relay {
+                    post.relays = Some(RelayedHere::from_now_on(&self.keep.news));
+                    // What was committed before was told to somebody else.
+                    self.keep.news.wake();
+                }
+                Ok(Some(Box::new(post)))
+            }
             Err(client) if self.pools.is_closed() => {
                 drop(client);
                 Err(closed())
@@ -102,7 +119,8 @@ impl Outbox for PgStore {
         if self.pools.is_closed() {
             return Err(closed());
         }
-        self.keep.listener(&self.pools).heard().await;
+        self.keep.listen(&self.pools);
+        self.keep.news.heard().await;
         match self.pools.is_closed() {
             true => Err(closed()),
             false => Ok(()),

@@ -128,8 +128,12 @@ impl<A: Access> Query for View<A> {
         edges::of_task(&mut self.access, team, task).await
     }
 
-    async fn dependents(&mut self, team: &TeamName, on: TaskId) -> Result<Vec<Edge>, StoreError> {
-        edges::on_task(&mut self.access, team, on).await
+    async fn dependents(
+        &mut self,
+        team: &TeamName,
+        on: &[TaskId],
+    ) -> Result<Vec<Edge>, StoreError> {
+        edges::on_tasks(&mut self.access, team, on).await
     }
 
     async fn due_tasks(

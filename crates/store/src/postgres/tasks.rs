@@ -21,12 +21,38 @@ macro_rules! task_columns {
     () => {
         "tasks.id, tasks.number, tasks.state, waiting_on, ready_at, wake_at, epoch, attempts_used,
          poisonings, lease_agent, lease_secret, lease_ttl, lease_expires_at, question,
-         cancel_reason, created_by, created_at, started_at, finished_at, failure, result,
-         (SELECT spec FROM task_specs
-          WHERE task_specs.team = tasks.team AND task_specs.number = tasks.number)"
+         cancel_reason, created_by, created_at, started_at, finished_at, failure, result"
     };
 }
 pub(super) use task_columns;
+
+/// The last column that [`task`] reads.
+macro_rules! task_spec {
+    () => {
+        "(SELECT spec FROM task_specs
+          WHERE task_specs.team = tasks.team AND task_specs.number = tasks.number)"
+    };
+}
+pub(super) use task_spec;
+
+/// The tasks that the condition picks by their ids.
+macro_rules! by_ids {
+    ($condition:literal) => {
+        concat!(
+            "SELECT ",
+            task_columns!(),
+            ", asked.spec FROM (
+                 SELECT team, number, spec FROM task_specs WHERE ",
+            $condition,
+            " AND team + 0 = ",
+            team!(),
+            " OFFSET 0) AS asked
+             CROSS JOIN LATERAL (
+                 SELECT * FROM tasks WHERE team = asked.team AND number = asked.number
+                 OFFSET 0) AS tasks"
+        )
+    };
+}
 
 statements! { "tasks":
     INSERT = "
@@ -42,8 +68,8 @@ statements! { "tasks":
             $19::bigint[], $20::uuid[], $21::text[], $22::bigint[], $23::bigint[], $24::text[],
             $25::text[])";
     INSERT_SPECS = "
-        INSERT INTO task_specs (team, number, spec)
-        SELECT $1, * FROM unnest($2::bigint[], $3::text[])";
+        INSERT INTO task_specs (team, number, id, spec)
+        SELECT $1, * FROM unnest($2::bigint[], $3::uuid[], $4::text[])";
     INSERT_LABELS = "
         INSERT INTO task_labels (team, number, label, value)
         SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[])";
@@ -73,21 +99,13 @@ statements! { "tasks":
             OFFSET 0) AS place
         WHERE tasks.ctid = place.ctid";
     /// `+ 0` keeps the planner from walking all tasks of the team.
-    BY_IDS = concat!(
-        "SELECT ",
-        task_columns!(),
-        " FROM tasks WHERE tasks.id = ANY ($2) AND tasks.team + 0 = ",
-        team!()
-    );
-    BY_ID = concat!(
-        "SELECT ",
-        task_columns!(),
-        " FROM tasks WHERE tasks.id = $2 AND tasks.team + 0 = ",
-        team!()
-    );
+    BY_IDS = by_ids!("id = ANY ($2)");
+    BY_ID = by_ids!("id = $2");
     BY_NUMBER = concat!(
         "SELECT ",
         task_columns!(),
+        ", ",
+        task_spec!(),
         " FROM tasks WHERE tasks.number = $2 AND tasks.team = ",
         team!()
     );
@@ -108,7 +126,7 @@ pub(super) async fn insert(
         born.add(task)?;
     }
     let moves = Moves::of(tasks)?;
-    let numbers = moves.numbers.clone();
+    let (numbers, ids) = (moves.numbers.clone(), moves.ids.clone());
     let values = owned![
         of,
         moves.numbers,
@@ -137,7 +155,7 @@ pub(super) async fn insert(
         moves.results,
     ];
     tx.send(INSERT, values, Expect::Success).await?;
-    let values = owned![of, numbers, born.specs];
+    let values = owned![of, numbers, ids, born.specs];
     tx.send(INSERT_SPECS, values, Expect::Success).await?;
     if !born.labels.is_empty() {
         let values = owned![of, born.labelled, born.labels, born.label_values];

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 use super::group::{Group, Outcome};
+use super::news::News;
 use super::pool::{Pools, closed};
 
 /// Works that may wait for a transaction; callers beyond wait for a place.
@@ -43,6 +44,7 @@ struct Request {
 /// What writes.
 pub(super) struct Writer {
     pools: Arc<Pools>,
+    news: Arc<News>,
     places: Arc<Semaphore>,
     /// The teams whose works are being carried out, and what waits for that.
     waiting: Mutex<HashMap<TeamName, VecDeque<Request>>>,
@@ -52,9 +54,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(pools: Arc<Pools>) -> Arc<Self> {
+    pub(super) fn new(pools: Arc<Pools>, news: Arc<News>) -> Arc<Self> {
         Arc::new(Self {
             pools,
+            news,
             places: Arc::new(Semaphore::new(MAX_WAITING)),
             waiting: Mutex::default(),
             running: Mutex::default(),
@@ -173,7 +176,7 @@ impl Writer {
         self.transactions.fetch_add(1, Ordering::Relaxed);
         self.works
             .fetch_add(group.works() as u64, Ordering::Relaxed);
-        group.end().await;
+        group.end(&self.news).await;
     }
 
     /// There is no connection: whoever waits is told so, instead of each of them

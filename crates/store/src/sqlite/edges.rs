@@ -67,17 +67,21 @@ pub(super) fn of_task(
         .collect()
 }
 
-pub(super) fn on_task(
+pub(super) fn on_tasks(
     connection: &Connection,
     team: &TeamName,
-    on: TaskId,
+    on: &[TaskId],
 ) -> rusqlite::Result<Vec<Edge>> {
-    connection
-        .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM edges WHERE depends_on = ?1 AND team = ?2 ORDER BY task"
-        ))?
-        .query_map(params![bytes(&on.0), team.as_str()], edge)?
-        .collect()
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM edges WHERE depends_on = ?1 AND team = ?2 ORDER BY task"
+    ))?;
+    let mut edges = Vec::new();
+    for on in on {
+        for found in statement.query_map(params![bytes(&on.0), team.as_str()], edge)? {
+            edges.push(found?);
+        }
+    }
+    Ok(edges)
 }
 
 fn edge(row: &Row<'_>) -> rusqlite::Result<Edge> {

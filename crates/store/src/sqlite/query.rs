@@ -148,9 +148,15 @@ impl<A: Access> Query for View<A> {
             .await
     }
 
-    async fn dependents(&mut self, team: &TeamName, on: TaskId) -> Result<Vec<Edge>, StoreError> {
-        let team = team.clone();
-        self.access.run(move |c| edges::on_task(c, &team, on)).await
+    async fn dependents(
+        &mut self,
+        team: &TeamName,
+        on: &[TaskId],
+    ) -> Result<Vec<Edge>, StoreError> {
+        let (team, on) = (team.clone(), on.to_vec());
+        self.access
+            .run(move |c| edges::on_tasks(c, &team, &on))
+            .await
     }
 
     async fn due_tasks(

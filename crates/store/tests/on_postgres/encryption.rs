@@ -117,3 +117,35 @@ async fn connections_are_encrypted_and_the_server_is_vouched_for() {
         );
     }
 }
+
+/// Gives the server a certificate that ends as it begins.
+fn expire(server: &Postgres) {
+    const MAKE: &str = "openssl x509 -in server.crt -signkey server.key -days 0 -out ended.crt 2>&1 \
+        && mv ended.crt server.crt";
+    for statement in [
+        format!("COPY (SELECT 1) TO PROGRAM '{MAKE}'"),
+        "SELECT pg_reload_conf()".to_owned(),
+    ] {
+        server
+            .sql("postgres", &statement)
+            .expect("the server does it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expired_certificate_is_told_as_that() {
+    let server = server();
+    let plain = database(&server, "expired");
+    secure(&server);
+    expire(&server);
+    let (_folder, own, _) = certificates(&server);
+    let options = with(&plain, TlsMode::VerifyFull, Some(&own));
+    let said = eventually("the certificate has ended", async || {
+        let error = PgStore::open(&options).await.err()?.to_string();
+        error.contains("certificate").then_some(error)
+    })
+    .await;
+    assert!(said.contains("expired"), "{said}");
+    // Nobody who was told to look connects all the same.
+    assert!(PgStore::open(&options).await.is_err());
+}

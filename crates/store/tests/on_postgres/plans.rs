@@ -70,8 +70,11 @@ const EXPECTED: [(&str, &[&str]); 33] = [
         "lanes::NEXT_DUE",
         &["tasks_due", "schedules_due", "reservations_by_expiry"],
     ),
-    ("tasks::BY_ID", &["tasks_by_id", SPEC]),
-    ("tasks::BY_IDS", &["tasks_by_id", "(id = ANY ($2))", SPEC]),
+    ("tasks::BY_ID", &["task_specs_by_id", "tasks_pkey"]),
+    (
+        "tasks::BY_IDS",
+        &["task_specs_by_id", "(id = ANY ($2))", "tasks_pkey"],
+    ),
     ("tasks::BY_NUMBER", &["tasks_pkey", "(number = $2)", SPEC]),
     (
         "tasks::UPDATE",
@@ -97,7 +100,7 @@ const EXPECTED: [(&str, &[&str]); 33] = [
     ("reservations::ONE", &["reservations_pkey"]),
     ("schedules::ONE", &["schedules_pkey"]),
     ("attempts::LOG", &["attempt_logs_pkey"]),
-    ("edges::ON_TASK", &["edges_by_dependency"]),
+    ("edges::ON_TASKS", &["edges_by_dependency"]),
     ("agents::KEY", &["api_keys_pkey"]),
     ("answers::REMEMBERED", &["answers_pkey"]),
     ("answers::FORGET", &["answers_by_time"]),
@@ -118,7 +121,7 @@ async fn fill(client: &Client) {
             0, n, CASE WHEN n % 100 = 1 THEN n END, 1, 0, 0,
             CASE WHEN n % 100 = 1 THEN 'ada' END, 'admin', 1
         FROM generate_series(1, 50000) AS n;
-        INSERT INTO task_specs (team, number, spec) SELECT team, number, '{}' FROM tasks;
+        INSERT INTO task_specs (team, number, id, spec) SELECT team, number, id, '{}' FROM tasks;
         INSERT INTO task_labels (team, label, value, number)
         SELECT team, 'a', (number % 10)::text, number FROM tasks;
         INSERT INTO events (team, seq, at, actor, task, fact)

@@ -236,9 +236,15 @@ impl<A: Access> Query for View<A> {
         })
     }
 
-    async fn dependents(&mut self, team: &TeamName, on: TaskId) -> Result<Vec<Edge>, StoreError> {
+    async fn dependents(
+        &mut self,
+        team: &TeamName,
+        on: &[TaskId],
+    ) -> Result<Vec<Edge>, StoreError> {
         self.0.of_team(team, |team| {
-            let all = team.dependents.range(of_task::<TaskId>(on));
+            let all = on
+                .iter()
+                .flat_map(|on| team.dependents.range(of_task::<TaskId>(*on)));
             all.filter_map(|((on, task), ())| team.edges.get(&(*task, *on)).cloned())
                 .collect()
         })

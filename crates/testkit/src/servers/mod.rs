@@ -7,6 +7,7 @@
 
 mod engine;
 mod postgres;
+mod proxy;
 mod rabbitmq;
 mod redis;
 mod user;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result, bail};
 
 pub use engine::{Engine, is_ready};
 pub use postgres::{Postgres, PostgresOptions};
+pub use proxy::SlowProxy;
 pub use rabbitmq::{RabbitMq, RabbitMqOptions};
 pub use redis::{Redis, RedisOptions, RedisTls};
 

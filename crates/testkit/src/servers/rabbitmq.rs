@@ -64,8 +64,6 @@ impl RabbitMq {
             home.path().join("enabled_plugins"),
             format!("[{plugins}].\n"),
         )?;
-        let settings = options.settings.join("\n");
-        fs::write(home.path().join("rabbitmq.conf"), format!("{settings}\n"))?;
 
         let mapper_port = free_port()?;
         let mut map = Command::new(mapper);
@@ -80,8 +78,16 @@ impl RabbitMq {
             distribution_port: free_port()?,
             mapper_port,
         };
+        started.set_settings(&options.settings)?;
         started.restart()?;
         Ok(started)
+    }
+
+    /// What it is started with the next time: lines of `rabbitmq.conf`.
+    pub fn set_settings(&mut self, settings: &[String]) -> Result<()> {
+        let path = self.home.path().join("rabbitmq.conf");
+        fs::write(&path, format!("{}\n", settings.join("\n")))
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Starts it again on the same data and port.

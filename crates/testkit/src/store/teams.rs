@@ -159,7 +159,7 @@ async fn ask_everything(reader: &mut dyn Query, of: &TeamName) -> Vec<(&'static 
         attempts(of, task_id(1));
         attempt(of, task_id(1), Epoch(1));
         dependencies(of, task_id(2));
-        dependents(of, task_id(1));
+        dependents(of, &[task_id(1)]);
         log(of, task_id(1), Epoch(1), 0, 100);
         artifact(of, task_id(1), "a");
         agent(of, &ada);

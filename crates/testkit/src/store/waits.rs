@@ -226,13 +226,22 @@ pub async fn edges_are_met_one_by_one(store: &dyn Store) {
         from.retain(|edge| edge.task == task_id(n));
         from.sort_by_key(|edge| edge.on);
         assert_eq!(found, from, "what {n} depends on");
-        let mut found = reader.dependents(&team, task_id(n)).await.expect("edges");
+        let mut found = reader
+            .dependents(&team, &[task_id(n)])
+            .await
+            .expect("edges");
         found.sort_by_key(|edge| edge.task);
         let mut to: Vec<Edge> = expected.to_vec();
         to.retain(|edge| edge.on == task_id(n));
         to.sort_by_key(|edge| edge.task);
         assert_eq!(found, to, "what depends on {n}");
     }
+    let asked = [task_id(1), task_id(2), task_id(5)];
+    let mut found = reader.dependents(&team, &asked).await.expect("edges");
+    found.sort_by_key(|edge| (edge.task, edge.on));
+    let mut all = expected.to_vec();
+    all.sort_by_key(|edge| (edge.task, edge.on));
+    assert_eq!(found, all, "what depends on any of them");
     let of = team.clone();
     done(store, move |tx| {
         Box::pin(async move { Ok(tx.set_edge_met(&of, task_id(3), task_id(2), false).await?) })

@@ -135,7 +135,7 @@ async fn everything(store: &dyn Store, team: &TeamName) -> Vec<String> {
         next_due();
         attempts(team, task_id(1));
         dependencies(team, task_id(2));
-        dependents(team, task_id(1));
+        dependents(team, &[task_id(1)]);
         log(team, task_id(1), Epoch(1), 0, 100);
         artifact(team, task_id(1), "a");
         agents(team);

@@ -88,7 +88,7 @@ questions! {
     attempts(team: &TeamName, task: TaskId) -> [Vec<Attempt>];
     attempt(team: &TeamName, task: TaskId, epoch: Epoch) -> [Option<Attempt>];
     dependencies(team: &TeamName, task: TaskId) -> [Vec<Edge>];
-    dependents(team: &TeamName, on: TaskId) -> [Vec<Edge>];
+    dependents(team: &TeamName, on: &[TaskId]) -> [Vec<Edge>];
     due_tasks(now: Timestamp, limit: usize) -> [Vec<(TeamName, TaskId)>];
     next_due() -> [Option<Timestamp>];
     log(team: &TeamName, task: TaskId, epoch: Epoch, after: u64, limit: usize) -> [Vec<LogChunk>];
