@@ -22,12 +22,14 @@ is_root() { [ "$(id -u)" = 0 ]; }
 
 # One cookie for all nodes of a cluster. The variable is deprecated, the file isn't.
 write_cookie() {
-    local cookie=${RABBITMQ_ERLANG_COOKIE:-}
+    # ERLANG_COOKIE says the same without the warning that every rabbitmqctl gives
+    # where it finds the other name in its environment.
+    local cookie=${ERLANG_COOKIE:-${RABBITMQ_ERLANG_COOKIE:-}}
     if [ -z "$cookie" ] && [ -n "${RABBITMQ_ERLANG_COOKIE_FILE:-}" ]; then
         cookie=$(cat "$RABBITMQ_ERLANG_COOKIE_FILE") ||
             fail "the file of RABBITMQ_ERLANG_COOKIE_FILE can't be read"
     fi
-    unset RABBITMQ_ERLANG_COOKIE RABBITMQ_ERLANG_COOKIE_FILE
+    unset ERLANG_COOKIE RABBITMQ_ERLANG_COOKIE RABBITMQ_ERLANG_COOKIE_FILE
     [ -n "$cookie" ] || return 0
     [[ $cookie =~ ^[A-Za-z0-9+/=_-]{20,255}$ ]] || fail \
         "RABBITMQ_ERLANG_COOKIE has ${#cookie} characters, or others than letters, digits and +/=_-" \
@@ -37,13 +39,27 @@ write_cookie() {
     mv -f "$home/.erlang.cookie.new" "$home/.erlang.cookie"
 }
 
+# The watermark counts from the memory that there is, which for a container is
+# its limit; the broker sees the machine's.
+memory_limit() {
+    local file limit
+    for file in /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes; do
+        if [ -r "$file" ]; then limit=$(cat "$file") && break; fi
+    done
+    # "max", and what cgroups of version 1 say in its place, is no limit.
+    if [[ ${limit:-max} =~ ^[0-9]{1,15}$ ]]; then echo "$limit"; fi
+}
+
 write_settings() {
+    local memory
+    memory=$(memory_limit)
     {
         echo "definitions.import_backend = local_filesystem"
         echo "definitions.local.path = $own/definitions.json"
         # A password that was changed in the running broker survives a restart
         # with the environment of before; a changed environment is imported.
         echo "definitions.skip_if_unchanged = true"
+        if [ -n "$memory" ]; then echo "total_memory_available_override_value = $memory"; fi
         if [ -e "$tls/server.crt" ]; then
             echo "listeners.ssl.default = 5671"
             echo "ssl_options.certfile = $run/server.crt"
@@ -79,6 +95,8 @@ copy_certificates() {
 if [ "$1" = rabbitmq-server ]; then
     mkdir -p "$own/conf.d" || fail "$own can't be made" "is the volume writable for uid $(id -u)?"
     write_cookie
+    # `rabbitmq-plugins enable` writes this file: it gets a copy.
+    [ -z "${RABBITMQ_ENABLED_PLUGINS_FILE:-}" ] || cp "$here/enabled_plugins" "$RABBITMQ_ENABLED_PLUGINS_FILE"
     "$here/setup.sh" render "$own/definitions.json"
     copy_certificates
     write_settings

@@ -24,7 +24,7 @@ mq_place() {
         PATH="$mq/bin:$mq_bin:$PATH" LANG=C.UTF-8 HOME="$mq/home"
         ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$(cat "$mq/mapper")"
         RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_CONFIG_FILE="$mq/rabbitmq/rabbitmq.conf"
-        RABBITMQ_ENABLED_PLUGINS_FILE="$mq/rabbitmq/enabled_plugins"
+        RABBITMQ_ENABLED_PLUGINS_FILE="$mq/home/enabled_plugins"
         RABBITMQ_MNESIA_BASE="$mq/home/mnesia" RABBITMQ_LOG_BASE="$mq/logs" RABBITMQ_PID_FILE="$mq/home/broker.pid"
         RABBITMQ_NODENAME=checked@localhost RABBITMQ_DIST_PORT="$(cat "$mq/distribution")"
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
