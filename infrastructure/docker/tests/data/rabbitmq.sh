@@ -92,7 +92,7 @@ mq_settings() {
         mq_run rabbitmq-plugins is_enabled "$plugin"
     done
     grep -q '^loopback_users.guest = false$' "$docker_dir/rabbitmq/rabbitmq.conf"
-    curl -sS --fail "http://127.0.0.1:$(cat "$mq/metrics")/metrics" | grep -q '^rabbitmq_build_info'
+    says '^rabbitmq_build_info' "$(curl -sS --fail "http://127.0.0.1:$(cat "$mq/metrics")/metrics")"
 }
 
 # Users, permissions, policies and topology, without the verifiers of passwords.
@@ -185,8 +185,8 @@ mq_collective_may_not() {
 }
 
 mq_monitor() {
-    api "monitor:$monitor_secret" overview | grep -q '"management_version"'
-    api "monitor:$monitor_secret" queues | grep -q '"agent.results"'
+    says '"management_version"' "$(api "monitor:$monitor_secret" overview)"
+    says '"agent.results"' "$(api "monitor:$monitor_secret" queues)"
     refused "ACCESS_REFUSED|NOT_ALLOWED|connection limit|ConnectionClosed|ProbableAccess" amqp monitor "$monitor_secret" login
     refused "not_authorised|401|403" curl -sS --fail-with-body -X PUT -K - -H 'content-type: application/json' -d '{"type":"topic"}' \
         "http://127.0.0.1:$mq_http/api/exchanges/%2F/mine" <<<"user = \"monitor:$monitor_secret\""
