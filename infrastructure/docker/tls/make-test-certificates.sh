@@ -17,9 +17,9 @@ make_authority() {
     mkdir -p "$here/ca"
     [ -s "$here/ca/ca.crt" ] && return
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days "$days" \
-        -keyout "$here/ca/ca.key" -out "$here/ca/ca.crt" -subj "/CN=Collective test authority" 2>/dev/null
+        -keyout "$here/authority.key" -out "$here/ca/ca.crt" -subj "/CN=Collective test authority" 2>/dev/null
     chmod 0644 "$here/ca/ca.crt"
-    # The folder is mounted where servers read ca.crt; its key stays root's.
+    # This folder is mounted where servers read ca.crt; the key stays out of it.
     chmod 0755 "$here/ca"
 }
 
@@ -37,8 +37,8 @@ make_certificate() {
     done
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$folder/server.key" \
         -out "$folder/server.csr" -subj "/CN=$1" 2>/dev/null
-    openssl x509 -req -in "$folder/server.csr" -CA "$here/ca/ca.crt" -CAkey "$here/ca/ca.key" \
-        -CAcreateserial -days "$days" -out "$folder/server.crt" \
+    openssl x509 -req -in "$folder/server.csr" -CA "$here/ca/ca.crt" -CAkey "$here/authority.key" \
+        -CAserial "$here/authority.serial" -CAcreateserial -days "$days" -out "$folder/server.crt" \
         -extfile <(printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth\n' "${names%,}") 2>/dev/null
     rm -f "$folder/server.csr"
     cp "$here/ca/ca.crt" "$folder/ca.crt"
@@ -52,4 +52,4 @@ for service in postgres rabbitmq redis; do make_certificate "$service" "$service
 [ $# -gt 0 ] || set -- localhost
 make_certificate proxy "$@" 127.0.0.1
 # The proxy runs as user 101 and reads its key from the mount.
-chmod 0644 "$here/proxy/server.key"
+if [ "$(id -u)" = 0 ]; then chown 101 "$here/proxy/server.key"; else chmod 0644 "$here/proxy/server.key"; fi

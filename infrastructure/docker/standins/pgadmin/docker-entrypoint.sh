@@ -1,7 +1,7 @@
 #!/bin/sh
 # The contract of the official image's entrypoint, as far as the stack uses it.
 set -e
-package=$(/venv/bin/python3 -c 'import os, pgadmin4; print(os.path.dirname(pgadmin4.__file__))')
+package=$(echo /venv/lib/python3*/site-packages/pgadmin4)
 for name in PGADMIN_DEFAULT_EMAIL PGADMIN_DEFAULT_PASSWORD; do
     eval "value=\${$name:-}"
     [ -n "$value" ] || { echo "error: $name is not set" >&2; exit 1; }

@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 # What must hold of a running stack. Each prints why it doesn't, and returns 1.
 
+# Like `grep -q`, but reads to the end: who writes is never cut off, which
+# pipefail would take for a failure.
+has() { grep "$@" >/dev/null; }
+
 config_is_valid() {
     local at folder said services_here first=""
     for at in "infrastructure/docker/compose/" "compose/" ""; do
@@ -12,7 +16,7 @@ config_is_valid() {
         files_of "$at" "$combination"
         said=$(compose "$version" "$folder" "${options[@]}" config) || return 1
         # The .env was read, and means the same from everywhere.
-        grep -q "${prefix}agent_postgres" <<<"$said" || { echo "the .env isn't read in $folder" && return 1; }
+        has "${prefix}agent_postgres" <<<"$said" || { echo "the .env isn't read in $folder" && return 1; }
         services_here=$(python3 "$here/services.py" <<<"$said" | sort)
         [ -z "$first" ] || [ "$first" = "$services_here" ] || { echo "another result in $folder" && return 1; }
         first=$services_here
@@ -38,7 +42,7 @@ required_are_refused() {
             return 1
         fi
         mv "$tree/.env.kept" "$tree/.env"
-        grep -q "$name is not set; .*collective stack init" <<<"$said" || { echo "the message for $name: $said" && return 1; }
+        has "$name is not set; .*collective stack init" <<<"$said" || { echo "the message for $name: $said" && return 1; }
     done
 }
 
@@ -46,7 +50,7 @@ task_goes_through() {
     local said answer
     said=through-$RANDOM$RANDOM
     answer=$(cli task add "a task" --prompt "$said" --wait --for 60s --json) || { echo "$answer" && return 1; }
-    grep -q "\"text\": \"$said\"" <<<"$answer" || { echo "another result: $answer" && return 1; }
+    has "\"text\": \"$said\"" <<<"$answer" || { echo "another result: $answer" && return 1; }
 }
 
 only_own_tasks() {
@@ -69,7 +73,7 @@ connects() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
 ports_are_as_promised() {
     local bound name port address
     bound=$(published)
-    if grep -v ' 127\.0\.0\.1:' <<<"$bound" | grep -q .; then echo "published beyond this machine: $bound" && return 1; fi
+    if grep -v ' 127\.0\.0\.1:' <<<"$bound" | has .; then echo "published beyond this machine: $bound" && return 1; fi
     case $combination in
     production | production+monitoring)
         [ -z "$bound" ] || { echo "published: $bound" && return 1; }
@@ -127,7 +131,7 @@ networks_are_split() {
     [ "$combination" = dev ] || [ "$combination" = dev+monitoring ] || {
         # Nothing of the data network gets out.
         "$docker" exec "$(container_of postgres)" sh -c 'ip route 2>/dev/null || cat /proc/net/route' |
-            grep -qE '^default|^[a-z0-9]+[[:space:]]+00000000[[:space:]]' &&
+            has -E '^default|^[a-z0-9]+[[:space:]]+00000000[[:space:]]' &&
             { echo "PostgreSQL has a way out" && return 1; }
     }
     return 0
@@ -147,7 +151,7 @@ settings_are_in_force() {
         found=$("$docker" exec "$id" redis-cli config get "$name" | tail -1)
         [ "$found" = "$value" ] || { echo "Redis: $name is $found, not $value" && return 1; }
     done
-    "$docker" exec "$id" redis-cli config get maxmemory-policy | grep -q lru || { echo "Redis: the policy isn't LRU" && return 1; }
+    "$docker" exec "$id" redis-cli config get maxmemory-policy | has lru || { echo "Redis: the policy isn't LRU" && return 1; }
     [ -n "$("$docker" exec "$id" redis-cli config get save | tail -1)" ] || { echo "Redis: no snapshots" && return 1; }
     id=$(container_of rabbitmq)
     found=$("$docker" exec "$id" rabbitmqctl -q eval '{vm_memory_monitor:get_vm_memory_high_watermark(), rabbit_disk_monitor:get_disk_free_limit(), vm_memory_monitor:get_total_memory(), erlang:system_info(check_io) =/= []}.')
@@ -172,14 +176,14 @@ targets_are_up() {
         [ $((SECONDS - began)) -lt 60 ] || { echo "$said" && return 1; }
         sleep 2
     done
-    "$docker" exec "$(container_of prometheus)" wget -q -O - 'http://127.0.0.1:9090/api/v1/rules' | grep -q '"alertname"\|"type":"alerting"' ||
+    "$docker" exec "$(container_of prometheus)" wget -q -O - 'http://127.0.0.1:9090/api/v1/rules' | has '"alertname"\|"type":"alerting"' ||
         { echo "no rule is loaded" && return 1; }
 }
 
 # The main process, which is the only child of the container's init, is killed; its
 # restart policy brings it back.
 # A queue that no worker serves, so that what is in it stays.
-queue_without_worker() { cli queue list --json | grep -q '"nobody"' || cli queue add nobody >/dev/null; }
+queue_without_worker() { cli queue list --json | has '"nobody"' || cli queue add nobody >/dev/null; }
 
 survives_kill() {
     local service=$1 id init main number restarts began
@@ -198,7 +202,7 @@ survives_kill() {
         sleep 0.5
     done
     wait_healthy || return 1
-    cli task show "$number" --json | grep -q '"state": "queued"' || { echo "task $number isn't there as it was" && return 1; }
+    cli task show "$number" --json | has '"state": "queued"' || { echo "task $number isn't there as it was" && return 1; }
     began=$SECONDS
     # The worker and the broker's connections come back by themselves.
     until task_goes_through >/dev/null 2>&1; do
@@ -246,7 +250,7 @@ proxy_serves() {
     https=$(value_of PROXY_HTTPS_PORT)
     amqps=$(value_of PROXY_AMQPS_PORT)
     ca=$tree/infrastructure/docker/tls/ca/ca.crt
-    curl -sf --cacert "$ca" "https://localhost:$https/readyz" | grep -q ready || { echo "the server isn't reached" && return 1; }
+    curl -sf --cacert "$ca" "https://localhost:$https/readyz" | has ready || { echo "the server isn't reached" && return 1; }
     [ "$(curl -s -o /dev/null -w '%{http_code}' --cacert "$ca" "https://localhost:$https/metrics")" = 404 ] ||
         { echo "metrics can be read from outside" && return 1; }
     [ "$(curl -s -o /dev/null -w '%{http_code}' --cacert "$ca" "https://localhost:$https/v1/status")" = 401 ] ||
@@ -254,6 +258,8 @@ proxy_serves() {
     [ "$(curl -s -o /dev/null -w '%{http_code}' --cacert "$ca" "https://localhost:$https/pgadmin/")" = 401 ] ||
         { echo "pgAdmin asks for no name" && return 1; }
     # AMQP's greeting is answered by the broker, inside TLS.
-    printf 'AMQP\0\0\11\1' | timeout 5 openssl s_client -quiet -CAfile "$ca" -verify_return_error \
-        -connect "localhost:$amqps" 2>/dev/null | head -c 400 | grep -aq RabbitMQ || { echo "no broker behind AMQPS" && return 1; }
+    local greeting
+    greeting=$(printf 'AMQP\0\0\11\1' | timeout 5 openssl s_client -quiet -CAfile "$ca" -verify_return_error \
+        -connect "localhost:$amqps" 2>/dev/null | tr -d '\0')
+    [[ $greeting == *RabbitMQ* ]] || { echo "no broker behind AMQPS" && return 1; }
 }

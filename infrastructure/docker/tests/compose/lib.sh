@@ -146,6 +146,8 @@ files_of() {
         case $part in
         base) ;;
         proxy) options+=(-f "${at}../proxy/override.proxy.yml") ;;
+        # PostgreSQL 17 and RabbitMQ 4.0.
+        versions) options+=(-f "${at}../standins/override.versions.yml") ;;
         *) options+=(-f "${at}override.$part.yml") ;;
         esac
     done

@@ -16,7 +16,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 docker_folder=$(cd "$here/../.." && pwd)
 root=$(cd "$docker_folder/../.." && pwd)
 readonly here docker_folder root
-readonly all=(dev test staging production dev+monitoring production+monitoring production+proxy side-by-side)
+readonly all=(dev test test+versions staging production dev+monitoring production+monitoring production+proxy side-by-side)
 
 # shellcheck source=lib.sh
 . "$here/lib.sh"
@@ -69,7 +69,7 @@ run_stack() {
     *+proxy) add_certificates ;;
     esac
     check "config is valid from three folders" config_is_valid || return 0
-    if [ "$combination" = test ]; then
+    if [[ $combination == test* ]]; then
         check "the tests' exit code is that of compose" tests_pass || true
         check "a failing test's exit code too" tests_fail || true
         check "nothing is kept" nothing_is_kept || true

@@ -24,7 +24,7 @@ mq_place() {
         PATH="$mq/bin:$mq_bin:$PATH" LANG=C.UTF-8 HOME="$mq/home"
         ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$(cat "$mq/mapper")"
         RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_CONFIG_FILE="$mq/rabbitmq/rabbitmq.conf"
-        RABBITMQ_ENABLED_PLUGINS_FILE="$mq/rabbitmq/enabled_plugins"
+        RABBITMQ_ENABLED_PLUGINS_FILE="$mq/home/enabled_plugins"
         RABBITMQ_MNESIA_BASE="$mq/home/mnesia" RABBITMQ_LOG_BASE="$mq/logs" RABBITMQ_PID_FILE="$mq/home/broker.pid"
         RABBITMQ_NODENAME=checked@localhost RABBITMQ_DIST_PORT="$(cat "$mq/distribution")"
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
@@ -92,7 +92,7 @@ mq_settings() {
         mq_run rabbitmq-plugins is_enabled "$plugin"
     done
     grep -q '^loopback_users.guest = false$' "$docker_dir/rabbitmq/rabbitmq.conf"
-    curl -sS --fail "http://127.0.0.1:$(cat "$mq/metrics")/metrics" | grep -q '^rabbitmq_build_info'
+    says '^rabbitmq_build_info' "$(curl -sS --fail "http://127.0.0.1:$(cat "$mq/metrics")/metrics")"
 }
 
 # Users, permissions, policies and topology, without the verifiers of passwords.
@@ -186,8 +186,8 @@ mq_collective_may_not() {
 }
 
 mq_monitor() {
-    api "monitor:$monitor_secret" overview | grep -q '"management_version"'
-    api "monitor:$monitor_secret" queues | grep -q '"agent.results"'
+    says '"management_version"' "$(api "monitor:$monitor_secret" overview)"
+    says '"agent.results"' "$(api "monitor:$monitor_secret" queues)"
     refused "ACCESS_REFUSED|NOT_ALLOWED|connection limit|ConnectionClosed|ProbableAccess" amqp monitor "$monitor_secret" login
     refused "not_authorised|401|403" curl -sS --fail-with-body -X PUT -K - -H 'content-type: application/json' -d '{"type":"topic"}' \
         "http://127.0.0.1:$mq_http/api/exchanges/%2F/mine" <<<"user = \"monitor:$monitor_secret\""

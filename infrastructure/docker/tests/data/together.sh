@@ -39,7 +39,7 @@ sv_start() {
     }
 }
 
-sv_is_ready() { curl -sS --fail "http://127.0.0.1:$(cat "$sv/port")/readyz" | grep -q '"ready":true'; }
+sv_is_ready() { says '"ready":true' "$(curl -sS --fail "http://127.0.0.1:$(cat "$sv/port")/readyz")"; }
 
 # The CLI against it.
 cli() { env -i PATH="$PATH" HOME="$sv" COLLECTIVE_DATA="$sv/data" "$(binary)" "$@"; }

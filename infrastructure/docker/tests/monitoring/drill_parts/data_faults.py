@@ -69,7 +69,7 @@ def pgbench(stack, clients, script, seconds):
 
 @fault("a client that rolls back all it does, many times a second", round="postgresql 2", PostgreSQLRollbacksHigh={})
 def rollbacks(stack):
-    pgbench(stack, 1, "BEGIN;\nROLLBACK;\n\\sleep 10 ms\n", 60)
+    pgbench(stack, 1, "BEGIN;\nSELECT count(*) FROM pg_class;\nROLLBACK;\n\\sleep 10 ms\n", 60)
     yield
     stack.stop("pgbench")
 
@@ -97,7 +97,7 @@ def archive_fails(stack):
     (stack.home / "archive_works").touch()
 
 
-@fault("PostgreSQL is stopped", round="stop postgresql", PostgreSQLDown={})
+@fault("PostgreSQL is stopped", round="end", PostgreSQLDown={})
 def postgres_stops(stack):
     stack.stop("pg", signal.SIGINT)
     yield
@@ -146,11 +146,16 @@ def dead_lettered(stack):
     amqp.close()
 
 
-@fault("the memory limit is set to 90 % of what is in use upwards", round="rabbitmq 2", RabbitMQMemoryHigh={})
+@fault("the memory limit is set so that 88 % of it are in use", round="rabbitmq 2", RabbitMQMemoryHigh={})
 def memory_high(stack):
-    used = stack.value("rabbitmq_process_resident_memory_bytes")
-    stack.rabbit("set_vm_memory_high_watermark", "absolute", f"{int(used / 0.88)}")
+    # What is in use moves, so the limit follows it.
+    def follow():
+        used = stack.value("rabbitmq_process_resident_memory_bytes")
+        stack.rabbit("set_vm_memory_high_watermark", "absolute", f"{int(used / 0.88)}")
+
+    repeat = Repeat(1, follow)
     yield
+    repeat.stop()
     stack.rabbit("set_vm_memory_high_watermark", "0.4")
 
 

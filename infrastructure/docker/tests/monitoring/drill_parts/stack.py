@@ -58,6 +58,8 @@ class Stack:
         self.processes = {}
         self.commands = {}
         self.mounts = []
+        # The name of the network interface that faults make.
+        self.device = f"drl{os.getpid() % 100000}"
         self.ports = {
             name: free_port()
             for name in (
@@ -155,6 +157,8 @@ class Stack:
         flags = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         self.start("pg", [POSTGRES / "postgres", "-D", data, *flags], as_user=True)
         self.wait_for_postgres()
+        # One refused login, for its line in the log.
+        self.run(*self.psql(), "-c", "SELECT 1", env={"PGPASSWORD": "wrong"}, check=False)
         self.sql(f"CREATE ROLE collective LOGIN PASSWORD '{PASSWORD}'")
         self.sql("CREATE DATABASE agent_orchestrator OWNER collective")
         self.sql(f"CREATE ROLE collective_monitor LOGIN PASSWORD '{PASSWORD}' IN ROLE pg_monitor")
@@ -332,7 +336,9 @@ class Stack:
         self.start(
             "prometheus",
             ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
-             f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}", "--web.enable-lifecycle"],
+             f"--web.listen-address=127.0.0.1:{self.ports['prometheus']}", "--web.enable-lifecycle",
+             # After a reload Alertmanager is unknown for seconds; what was sent then comes again after this time.
+             "--rules.alert.resend-delay=5s"],
         )
         wait_for("Prometheus is ready", lambda: http(f"http://127.0.0.1:{self.ports['prometheus']}/-/ready")[0] == 200)
 

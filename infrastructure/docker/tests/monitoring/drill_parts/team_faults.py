@@ -26,7 +26,7 @@ def stop_waiting(stack, queue, state="queued", command="cancel"):
         items = json.loads(text)["items"]
         if not items:
             return
-        stack.cli("task", command, *[item["id"] for item in items])
+        stack.cli("task", command, "--yes", *[item["id"] for item in items])
 
 
 @fault("an agent whose command fails", round="team", limit=90, TaskFailureRate={"queue": "drill-fail"}, DeadLettersWaiting={"team": "default"})
@@ -74,9 +74,11 @@ def bad_keys(stack):
 
 @fault("AMQP logins with a wrong password", round="rabbitmq", FailedLogins={"source": "rabbitmq"})
 def bad_broker_logins(stack):
-    repeat = Repeat(0.2, lambda: Amqp(stack.ports["amqp"], "collective", "wrong"))
+    # The broker answers a wrong password after seconds: several clients ask at once.
+    clients = [Repeat(0.2, lambda: Amqp(stack.ports["amqp"], "collective", "wrong")) for _ in range(6)]
     yield
-    repeat.stop()
+    for client in clients:
+        client.stop()
 
 
 @fault("Redis logins with a wrong password", round="redis", FailedLogins={"source": "redis"})

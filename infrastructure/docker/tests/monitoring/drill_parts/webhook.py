@@ -1,9 +1,13 @@
 """Where Alertmanager sends alerts: keeps what came, and when."""
 
+import datetime
 import http.server
 import json
 import threading
 import time
+
+# Prometheus and this program look at the same clock, but not at the same moment.
+TOLERANCE = 1
 
 
 class Webhook:
@@ -31,17 +35,18 @@ class Webhook:
     def take(self, message):
         with self.changed:
             for alert in message["alerts"]:
-                self.arrived.append((time.monotonic(), alert["status"], alert["labels"]))
+                began = datetime.datetime.fromisoformat(alert["startsAt"]).timestamp()
+                self.arrived.append((time.time(), alert["status"], alert["labels"], began))
             self.changed.notify_all()
 
     def wait(self, wanted, since, limit):
-        """When an alert with these labels arrived after `since`, or None."""
+        """When an alert with these labels arrived that began after `since`, or None."""
         end = time.monotonic() + limit
         with self.changed:
             while True:
-                for at, status, labels in self.arrived:
+                for at, status, labels, began in self.arrived:
                     fits = all(labels.get(name) == value for name, value in wanted.items())
-                    if at >= since and status == "firing" and fits:
+                    if began >= since - TOLERANCE and status == "firing" and fits:
                         return at
                 left = end - time.monotonic()
                 if left <= 0:
