@@ -27,7 +27,7 @@ def rules():
 
 
 def reasons():
-    return dict(line.split("\t", 1) for line in REASONS.read_text().splitlines() if line)
+    return dict(line.split("\t", 1) for line in REASONS.read_text().splitlines() if line and not line.startswith("#"))
 
 
 def without_result(results):
@@ -71,7 +71,10 @@ def save_metric_names(stack):
     """The names that our server and this Prometheus really emit, for the check of the rules."""
     for job, port in (("collective", stack.ports["orchestrator"]), ("prometheus", stack.ports["prometheus"])):
         text = http(f"http://127.0.0.1:{port}/metrics")[1]
-        names = sorted({re.split(r"[{ ]", line)[0] for line in text.splitlines() if line and not line.startswith("#")})
+        names = {re.split(r"[{ ]", line)[0] for line in text.splitlines() if line and not line.startswith("#")}
         build = re.search(r'_build_info\{[^}]*version="([0-9.]+)', text)
         version = build[1] if build else "unknown"
-        (MONITORING / "tests" / "metrics" / f"{job}-{version}.txt").write_text("\n".join(names) + "\n")
+        file = MONITORING / "tests" / "metrics" / f"{job}-{version}.txt"
+        # Some are there only while something happens: what was seen once stays.
+        names |= set(file.read_text().split()) if file.exists() else set()
+        file.write_text("\n".join(sorted(names)) + "\n")
