@@ -273,8 +273,8 @@ has_user() {
 agent_user_name() {
     local what
     for what in "$1" "$2"; do
-        [[ $what =~ ^[A-Za-z0-9][A-Za-z0-9._-]*$ ]] ||
-            fail "'$what' is no name: it has characters other than letters, digits, '.', '_', '-'"
+        [[ $what =~ ^[a-z0-9][a-z0-9._-]{0,62}$ ]] ||
+            fail "'$what' is no name" "1 to 63 of a-z, 0-9, '.', '_', '-', as the server wants it"
     done
     printf '%s.%s' "$2" "$1"
 }

@@ -23,6 +23,10 @@ use tokio::task::JoinHandle;
 pub(crate) const ADMIN: &str = "ca_test";
 /// The broker's user of all agents, with the permissions that docs/amqp.md names.
 const AGENTS: &str = "agents";
+/// The broker's user of all servers, as the definitions of the Docker stack have it.
+const SERVERS: &str = "collective";
+const DEFINITIONS: &str =
+    include_str!("../../../../infrastructure/docker/rabbitmq/definitions.template.json");
 /// How long a test waits for what must come.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
@@ -71,7 +75,9 @@ impl World {
         ] {
             rabbit.control(command).expect("a user for agents");
         }
-        let options = RabbitOptions::from_url(&rabbit.url()).expect("a url");
+        add_servers_user(&rabbit);
+        let url = rabbit.url_for(SERVERS, SERVERS, "%2F");
+        let options = RabbitOptions::from_url(&url).expect("a url");
         let bus = RabbitBus::connect(options);
         bus.connected(DEADLINE).await.expect("it connects");
         let postgres = Postgres::start().expect("a database server");
@@ -167,6 +173,22 @@ impl World {
             .filter(|line| line.starts_with(start))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
+    }
+}
+
+/// Makes the servers' user, with the permissions of the definitions and no others.
+fn add_servers_user(rabbit: &RabbitMq) {
+    let definitions: Value = serde_json::from_str(DEFINITIONS).expect("JSON");
+    let all = definitions["permissions"].as_array().expect("permissions");
+    let own = all.iter().find(|entry| entry["user"] == SERVERS);
+    let own = own.expect("permissions of the servers' user");
+    let may = |what: &str| own[what].as_str().expect("a pattern").to_owned();
+    let (configure, write, read) = (may("configure"), may("write"), may("read"));
+    for command in [
+        &["add_user", SERVERS, SERVERS][..],
+        &["set_permissions", SERVERS, &configure, &write, &read],
+    ] {
+        rabbit.control(command).expect("a user for servers");
     }
 }
 
