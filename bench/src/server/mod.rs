@@ -51,6 +51,9 @@ pub(crate) struct Options {
     /// What the server stands on
     #[arg(long, value_enum, default_value = "embedded")]
     engine: Kind,
+    /// Throughput only with so many agents at once, and of one server
+    #[arg(long, value_name = "AGENTS")]
+    agents: Vec<usize>,
     /// Measure only this
     #[arg(long = "part", value_name = "PART")]
     parts: Vec<Part>,

@@ -30,9 +30,14 @@ const USUAL: usize = 8;
 
 pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
     let tasks = bench.options.tasks;
+    let asked = &bench.options.agents;
+    let wanted = |agents| asked.is_empty() || asked.contains(&agents);
     let mut figures = Vec::new();
     for (batch, tasks) in [(BATCH as u32, tasks), (1, tasks / FEWER)] {
         for agents in AGENTS {
+            if !wanted(agents) {
+                continue;
+            }
             let run = Run {
                 agents,
                 batch,
@@ -55,6 +60,9 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
                 figures.extend(measured.cpu(&run));
             }
         }
+    }
+    if !asked.is_empty() {
+        return Ok(figures);
     }
     let mut run = Run {
         agents: USUAL,
@@ -94,8 +102,23 @@ struct Run {
 /// What a run took.
 struct Measured {
     wall: Duration,
-    server_cpu: Duration,
-    driver_cpu: Duration,
+    /// CPU time by whose it is.
+    cpu: Vec<(&'static str, Duration)>,
+}
+
+/// CPU time so far of everything that takes part.
+fn spent(bench: &Bench<'_>, servers: &[Server]) -> Result<Vec<(&'static str, Duration)>> {
+    let mut all = Duration::ZERO;
+    for server in servers {
+        all += server.cpu_time()?;
+    }
+    let mut spent = vec![("the server", all), ("the load driver", cpu_time("self")?)];
+    if let Some(engine) = &bench.engine {
+        spent.push(("PostgreSQL", engine.postgres.cpu_time()?));
+        spent.push(("RabbitMQ", engine.rabbitmq.cpu_time()?));
+        spent.push(("Redis", engine.redis.cpu_time()?));
+    }
+    Ok(spent)
 }
 
 impl Run {
@@ -115,18 +138,15 @@ impl Run {
             &sync_arguments
         };
         let server = Server::start_with(bench, &folder, arguments)?;
-        let mut others = Vec::new();
+        let mut servers = vec![server];
         for number in 1..replicas {
-            others.push(Server::start_beside(
+            servers.push(Server::start_beside(
                 bench,
                 &folder,
                 &format!("{folder}-{number}"),
             )?);
         }
-        let mut clients = vec![server.client()?];
-        for other in &others {
-            clients.push(other.client()?);
-        }
+        let clients: Vec<_> = servers.iter().map(Server::client).collect::<Result<_>>()?;
         let leader = clients[0].clone();
         bench.block_on(async {
             let mut team = Vec::with_capacity(agents);
@@ -134,13 +154,13 @@ impl Run {
                 let client = &clients[number % clients.len()];
                 team.push(Agent::register(client, "worker", number, batch).await?);
             }
-            let (server_cpu, driver_cpu) = (server.cpu_time()?, cpu_time("self")?);
+            let before = spent(bench, &servers)?;
             let wall = team::run(&leader, &team, tasks, BATCH).await?;
-            Ok(Measured {
-                wall,
-                server_cpu: server.cpu_time()?.saturating_sub(server_cpu),
-                driver_cpu: cpu_time("self")?.saturating_sub(driver_cpu),
-            })
+            let mut cpu = spent(bench, &servers)?;
+            for ((_, time), (_, before)) in cpu.iter_mut().zip(before) {
+                *time = time.saturating_sub(before);
+            }
+            Ok(Measured { wall, cpu })
         })
     }
 
@@ -177,15 +197,11 @@ impl Measured {
 
     /// Where the time goes; steadier than rates on a machine that does other
     /// things too.
-    fn cpu(&self, run: &Run) -> [Figure; 2] {
-        let each = |whose: &str, time: Duration| {
-            let what = format!("CPU of the {whose} for each task; {}", run.what());
+    fn cpu(&self, run: &Run) -> impl Iterator<Item = Figure> {
+        self.cpu.iter().map(|(whose, time)| {
+            let what = format!("CPU of {whose} for each task; {}", run.what());
             let micros = time.as_secs_f64() * 1e6 / run.tasks as f64;
             Figure::new(NAME, &what, micros, Unit::Microseconds, run.tasks)
-        };
-        [
-            each("server", self.server_cpu),
-            each("load driver", self.driver_cpu),
-        ]
+        })
     }
 }

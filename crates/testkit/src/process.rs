@@ -1,8 +1,10 @@
 //! Programs that a test or a benchmark starts: each in a process group of its own, its
 //! output in a file, and ended when its owner lets go of it.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
+use std::iter::successors;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -188,18 +190,64 @@ pub fn free_port() -> Result<u16> {
 
 /// CPU time of a process so far: `self`, or its id.
 pub fn cpu_time(process: &str) -> Result<Duration> {
-    /// The kernel counts in these for programs, whatever its own clock.
-    const TICK: Duration = Duration::from_millis(10);
-    let stat = read_text(Path::new(&format!("/proc/{process}/stat")))?;
-    // User and system time are the 14th and 15th field; the second is a name
-    // in brackets that may hold spaces.
-    let ticks: Option<u32> = stat.rsplit_once(')').and_then(|(_, rest)| {
-        let mut fields = rest.split_whitespace().skip(11);
-        let user: u32 = fields.next()?.parse().ok()?;
-        let system: u32 = fields.next()?.parse().ok()?;
-        user.checked_add(system)
-    });
-    Ok(TICK * ticks.with_context(|| format!("/proc/{process}/stat has no CPU time"))?)
+    Ok(Stat::read(process)?.own)
+}
+
+/// CPU time of a process and of all below it so far, of those included that
+/// have ended.
+pub fn cpu_time_of_tree(root: u32) -> Result<Duration> {
+    let mut all = HashMap::new();
+    for entry in fs::read_dir("/proc").context("cannot list the processes")? {
+        let name = entry?.file_name();
+        // A process may end while it is looked at.
+        if let Some(id) = name.to_str().and_then(|name| name.parse::<u32>().ok())
+            && let Ok(stat) = Stat::read(&id.to_string())
+        {
+            all.insert(id, stat);
+        }
+    }
+    let is_below = |id: u32| {
+        let mut parents = successors(Some(id), |id| all.get(id).map(|stat| stat.parent));
+        parents.any(|parent| parent == root)
+    };
+    let below = all.iter().filter(|(id, _)| is_below(**id));
+    Ok(below.map(|(_, stat)| stat.own + stat.ended).sum())
+}
+
+/// What the kernel tells of a process.
+struct Stat {
+    parent: u32,
+    /// CPU time of the process itself.
+    own: Duration,
+    /// That of its children that have ended and were waited for.
+    ended: Duration,
+}
+
+impl Stat {
+    fn read(process: &str) -> Result<Self> {
+        /// The kernel counts in these for programs, whatever its own clock.
+        const TICK: Duration = Duration::from_millis(10);
+        /// Where the fields begin that are read here, after the name.
+        const PARENT: usize = 1;
+        const TIMES: usize = 11;
+        let stat = read_text(Path::new(&format!("/proc/{process}/stat")))?;
+        // The name stands in brackets and may hold spaces.
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .map(|(_, rest)| rest.split_whitespace().collect())
+            .unwrap_or_default();
+        let number = |at: usize| -> Result<u32> {
+            fields
+                .get(at)
+                .and_then(|field| field.parse().ok())
+                .with_context(|| format!("/proc/{process}/stat has no field {at}"))
+        };
+        Ok(Self {
+            parent: number(PARENT)?,
+            own: TICK * (number(TIMES)? + number(TIMES + 1)?),
+            ended: TICK * (number(TIMES + 2)? + number(TIMES + 3)?),
+        })
+    }
 }
 
 /// Reads a small file of the system, such as those in `/proc`.

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::user::User;
 use super::{find, missing};
-use crate::process::{self, Process, free_port};
+use crate::process::{self, Process, cpu_time_of_tree, free_port};
 
 /// How long the server may take to accept connections.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -170,6 +170,12 @@ impl Postgres {
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// CPU time that the server and its processes have taken so far.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let running = self.server.as_ref().context("PostgreSQL is not running")?;
+        cpu_time_of_tree(running.id())
     }
 
     /// The superuser's password over TCP.

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 use super::{find, missing};
-use crate::process::{self, Process, free_port};
+use crate::process::{self, Process, cpu_time_of_tree, free_port};
 
 /// How long the broker may take to listen; a cold start takes five to ten.
 const START_LIMIT: Duration = Duration::from_secs(90);
@@ -176,6 +176,12 @@ impl RabbitMq {
     /// The AMQP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// CPU time that the server and its processes have taken so far.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let running = self.broker.as_ref().context("RabbitMQ is not running")?;
+        cpu_time_of_tree(running.id())
     }
 
     /// A URL of its default virtual host as `guest`.

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::{find, missing};
-use crate::process::{Process, free_port};
+use crate::process::{Process, cpu_time_of_tree, free_port};
 
 /// How long it may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -112,6 +112,12 @@ impl Redis {
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// CPU time that the server and its processes have taken so far.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let running = self.server.as_ref().context("Redis is not running")?;
+        cpu_time_of_tree(running.id())
     }
 
     /// The password of its default user.

@@ -1,0 +1,12 @@
+#!/bin/sh
+# The contract of the official image's entrypoint.
+set -e
+if [ "${1#-}" != "$1" ] || [ "${1%.conf}" != "$1" ]; then
+    set -- redis-server "$@"
+fi
+if [ "$1" = redis-server ] && [ "$(id -u)" = 0 ]; then
+    find . \! -user redis -exec chown redis '{}' +
+    exec gosu redis "$0" "$@"
+fi
+umask 0077
+exec "$@"

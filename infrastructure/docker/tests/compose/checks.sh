@@ -1,0 +1,259 @@
+# shellcheck shell=bash
+# What must hold of a running stack. Each prints why it doesn't, and returns 1.
+
+config_is_valid() {
+    local at folder said services_here first=""
+    for at in "infrastructure/docker/compose/" "compose/" ""; do
+        case $at in
+        infrastructure*) folder=$tree ;;
+        compose/) folder=$tree/infrastructure/docker ;;
+        *) folder=$tree/infrastructure/docker/compose ;;
+        esac
+        files_of "$at" "$combination"
+        said=$(compose "$version" "$folder" "${options[@]}" config) || return 1
+        # The .env was read, and means the same from everywhere.
+        grep -q "${prefix}agent_postgres" <<<"$said" || { echo "the .env isn't read in $folder" && return 1; }
+        services_here=$(python3 "$here/services.py" <<<"$said" | sort)
+        [ -z "$first" ] || [ "$first" = "$services_here" ] || { echo "another result in $folder" && return 1; }
+        first=$services_here
+    done
+    case $combination in
+    staging | production) required_are_refused ;;
+    esac
+}
+
+# Without a variable that it needs nothing starts, and the message says how to
+# make one.
+required_are_refused() {
+    local name said
+    for name in POSTGRES_PASSWORD RABBITMQ_ERLANG_COOKIE RABBITMQ_USER RABBITMQ_PASSWORD REDIS_PASSWORD \
+        PGADMIN_EMAIL PGADMIN_PASSWORD REDIS_COMMANDER_USER REDIS_COMMANDER_PASSWORD \
+        GRAFANA_USER GRAFANA_PASSWORD GRAFANA_SECRET_KEY; do
+        cp "$tree/.env" "$tree/.env.kept"
+        sed -i "/^$name=/d" "$tree/.env"
+        files_of "" "$combination"
+        if said=$(compose "$version" "$tree/infrastructure/docker/compose" "${options[@]}" config 2>&1); then
+            mv "$tree/.env.kept" "$tree/.env"
+            echo "$name may be missing"
+            return 1
+        fi
+        mv "$tree/.env.kept" "$tree/.env"
+        grep -q "$name is not set; .*collective stack init" <<<"$said" || { echo "the message for $name: $said" && return 1; }
+    done
+}
+
+task_goes_through() {
+    local said answer
+    said=through-$RANDOM$RANDOM
+    answer=$(cli task add "a task" --prompt "$said" --wait --for 60s --json) || { echo "$answer" && return 1; }
+    grep -q "\"text\": \"$said\"" <<<"$answer" || { echo "another result: $answer" && return 1; }
+}
+
+only_own_tasks() {
+    task_goes_through || return 1
+    local count
+    count=$(cli task list --json | grep -c '"title": "a task"')
+    [ "$count" = 1 ] || { echo "$count tasks where one was made" && return 1; }
+}
+
+# The published ports of every container, as HOST_ADDRESS:PORT lines.
+published() {
+    local id
+    for id in $(containers); do
+        "$docker" inspect --format '{{ $name := .Name }}{{ range $port, $bound := .HostConfig.PortBindings }}{{ range $bound }}{{ $name }} {{ .HostIp }}:{{ .HostPort }}{{ println }}{{ end }}{{ end }}' "$id"
+    done | grep -v '^$' || true
+}
+
+connects() { (exec 3<>"/dev/tcp/$1/$2") 2>/dev/null; }
+
+ports_are_as_promised() {
+    local bound name port address
+    bound=$(published)
+    if grep -v ' 127\.0\.0\.1:' <<<"$bound" | grep -q .; then echo "published beyond this machine: $bound" && return 1; fi
+    case $combination in
+    production | production+monitoring)
+        [ -z "$bound" ] || { echo "published: $bound" && return 1; }
+        # Every port that another environment would publish, on every address here.
+        for name in $(sed -n 's/^\([A-Z_]*_PORT\)=.*/\1/p' "$tree/.env"); do
+            port=$(value_of "$name")
+            for address in 127.0.0.1 $(hostname -I); do
+                if connects "$address" "$port"; then echo "$name answers on $address:$port" && return 1; fi
+            done
+        done
+        ;;
+    production+proxy)
+        [ "$(grep -c . <<<"$bound")" = 2 ] || { echo "published: $bound" && return 1; }
+        ;;
+    staging)
+        [ "$(grep -vc grafana <<<"$bound")" = 1 ] || { echo "published: $bound" && return 1; }
+        connects 127.0.0.1 "$(value_of SERVER_PORT)" || { echo "the server's port is closed" && return 1; }
+        ;;
+    *)
+        for name in POSTGRES_PORT REDIS_PORT RABBITMQ_PORT RABBITMQ_MANAGEMENT_PORT SERVER_PORT PROMETHEUS_PORT; do
+            connects 127.0.0.1 "$(value_of "$name")" || { echo "$name is closed" && return 1; }
+        done
+        ;;
+    esac
+}
+
+# Every container: no new privileges, capabilities dropped, bounds on memory, CPU
+# and processes, an init, a log that can't fill the disk, and no root file system
+# that can be written, but for those that are named.
+containers_are_confined() {
+    local id line
+    for id in $(containers); do
+        line=$("$docker" inspect --format '{{ index .Config.Labels "com.docker.compose.service" }} {{ .HostConfig.SecurityOpt }} {{ .HostConfig.CapDrop }} {{ .HostConfig.Memory }} {{ .HostConfig.NanoCpus }} {{ .HostConfig.Init }} {{ index .HostConfig.LogConfig.Config "max-size" }} {{ .HostConfig.ReadonlyRootfs }} {{ .HostConfig.Privileged }}' "$id")
+        [[ $line =~ ^([a-z0-9-]+)\ \[no-new-privileges:true\]\ \[ALL\]\ [1-9][0-9]*\ [1-9][0-9]*\ (true|0x[0-9a-f]+)\ [0-9]+m\ (true|false)\ false$ ]] ||
+            { echo "not confined: $line" && return 1; }
+        case ${BASH_REMATCH[1]}:${BASH_REMATCH[3]} in
+        *:true | pgadmin:* | redis-commander:* | redis-insight:*) ;;
+        *) echo "the root of ${BASH_REMATCH[1]} can be written" && return 1 ;;
+        esac
+    done
+}
+
+# reaches SERVICE HOST PORT: whether that service's container gets a connection.
+reaches() { "$docker" exec "$(container_of "$1")" timeout 3 bash -c "exec 3<>/dev/tcp/$2/$3" 2>/dev/null; }
+
+networks_are_split() {
+    reaches worker server 7420 || { echo "the worker can't reach the server" && return 1; }
+    reaches worker rabbitmq 5672 || { echo "the worker can't reach the broker" && return 1; }
+    reaches server postgres 5432 || { echo "the server can't reach PostgreSQL" && return 1; }
+    local target
+    for target in "postgres 5432" "redis 6379" "prometheus 9090"; do
+        # shellcheck disable=SC2086
+        if reaches worker $target; then echo "the worker reaches $target" && return 1; fi
+    done
+    [ "$combination" = dev ] || [ "$combination" = dev+monitoring ] || {
+        # Nothing of the data network gets out.
+        "$docker" exec "$(container_of postgres)" sh -c 'ip route 2>/dev/null || cat /proc/net/route' |
+            grep -qE '^default|^[a-z0-9]+[[:space:]]+00000000[[:space:]]' &&
+            { echo "PostgreSQL has a way out" && return 1; }
+    }
+    return 0
+}
+
+settings_are_in_force() {
+    local id wanted name value found
+    id=$(container_of postgres)
+    for wanted in max_connections=500 shared_buffers=2GB effective_cache_size=6GB archive_mode=on; do
+        name=${wanted%=*} value=${wanted#*=}
+        found=$("$docker" exec "$id" psql -U admin -d agent_orchestrator -Atc "SHOW $name")
+        [ "$found" = "$value" ] || { echo "PostgreSQL: $name is $found, not $value" && return 1; }
+    done
+    id=$(container_of redis)
+    for wanted in maxmemory=4294967296 maxclients=10000 appendonly=yes; do
+        name=${wanted%=*} value=${wanted#*=}
+        found=$("$docker" exec "$id" redis-cli config get "$name" | tail -1)
+        [ "$found" = "$value" ] || { echo "Redis: $name is $found, not $value" && return 1; }
+    done
+    "$docker" exec "$id" redis-cli config get maxmemory-policy | grep -q lru || { echo "Redis: the policy isn't LRU" && return 1; }
+    [ -n "$("$docker" exec "$id" redis-cli config get save | tail -1)" ] || { echo "Redis: no snapshots" && return 1; }
+    id=$(container_of rabbitmq)
+    found=$("$docker" exec "$id" rabbitmqctl -q eval '{vm_memory_monitor:get_vm_memory_high_watermark(), rabbit_disk_monitor:get_disk_free_limit(), vm_memory_monitor:get_total_memory(), erlang:system_info(check_io) =/= []}.')
+    [[ $found == "{0.6,2000000000,4294967296,"* ]] || { echo "RabbitMQ: watermark, disk limit, memory: $found" && return 1; }
+    [ "$("$docker" exec "$id" cat /var/lib/rabbitmq/.erlang.cookie)" = "$(value_of RABBITMQ_ERLANG_COOKIE)" ] ||
+        { echo "RabbitMQ: the cookie isn't that of the .env" && return 1; }
+    local files limit
+    files=$(value_of NOFILE_LIMIT)
+    limit=$("$docker" exec "$id" sh -c 'ulimit -n')
+    [ "$limit" = "${files:-65536}" ] || { echo "RabbitMQ: $limit open files, not ${files:-65536}" && return 1; }
+    for name in postgres rabbitmq redis; do
+        found=$("$docker" inspect --format '{{ json .HostConfig.LogConfig.Config }}' "$(container_of "$name")")
+        [ "$found" = '{"compress":"true","max-file":"5","max-size":"50m"}' ] || { echo "$name: the log is $found" && return 1; }
+    done
+}
+
+# Every target whose service runs is up.
+targets_are_up() {
+    local began=$SECONDS said
+    until said=$("$docker" exec "$(container_of prometheus)" wget -q -O - 'http://127.0.0.1:9090/api/v1/targets?state=active' |
+        python3 "$here/targets.py" "${left_out[@]}"); do
+        [ $((SECONDS - began)) -lt 60 ] || { echo "$said" && return 1; }
+        sleep 2
+    done
+    "$docker" exec "$(container_of prometheus)" wget -q -O - 'http://127.0.0.1:9090/api/v1/rules' | grep -q '"alertname"\|"type":"alerting"' ||
+        { echo "no rule is loaded" && return 1; }
+}
+
+# The main process, which is the only child of the container's init, is killed; its
+# restart policy brings it back.
+# A queue that no worker serves, so that what is in it stays.
+queue_without_worker() { cli queue list --json | grep -q '"nobody"' || cli queue add nobody >/dev/null; }
+
+survives_kill() {
+    local service=$1 id init main number restarts began
+    id=$(container_of "$service")
+    queue_without_worker || return 1
+    number=$(cli task add "kept" --queue nobody --json | sed -n 's/^ *"number": \([0-9]*\),/\1/p' | head -1)
+    [ -n "$number" ] || { echo "no task was accepted" && return 1; }
+    restarts=$("$docker" inspect --format '{{ .RestartCount }}' "$id")
+    init=$("$docker" inspect --format '{{ .State.Pid }}' "$id")
+    main=$(cat "/proc/$init/task/$init/children")
+    # shellcheck disable=SC2086
+    kill -KILL $main
+    began=$SECONDS
+    until [ "$("$docker" inspect --format '{{ .RestartCount }}' "$id")" -gt "$restarts" ]; do
+        [ $((SECONDS - began)) -lt 30 ] || { echo "$service isn't started again" && return 1; }
+        sleep 0.5
+    done
+    wait_healthy || return 1
+    cli task show "$number" --json | grep -q '"state": "queued"' || { echo "task $number isn't there as it was" && return 1; }
+    began=$SECONDS
+    # The worker and the broker's connections come back by themselves.
+    until task_goes_through >/dev/null 2>&1; do
+        [ $((SECONDS - began)) -lt 90 ] || { task_goes_through && return 1; }
+        sleep 1
+    done
+}
+
+tests_pass() {
+    in_stack up --abort-on-container-exit --exit-code-from tests
+}
+
+tests_fail() {
+    local code=0
+    in_stack down -v >/dev/null 2>&1
+    echo 'WORKER_COMMAND=exit 3' >>"$tree/.env"
+    in_stack up --abort-on-container-exit --exit-code-from tests >/dev/null 2>&1 || code=$?
+    sed -i '$d' "$tree/.env"
+    [ "$code" = 1 ] || { echo "compose ended with $code, not with the tests' 1" && return 1; }
+}
+
+# No data of the three servers was in a volume.
+nothing_is_kept() {
+    local id mounts
+    for id in $(containers); do
+        mounts=$("$docker" inspect --format '{{ range .Mounts }}{{ if eq .Type "volume" }}{{ .Name }} {{ end }}{{ end }}' "$id")
+        for mount in $mounts; do
+            [[ $mount == "${prefix}test_"* ]] || { echo "$mount is a volume that stays" && return 1; }
+        done
+    done
+}
+
+removed() {
+    in_stack down -v --remove-orphans --timeout 20
+    local what left
+    for what in "ps -a" "volume ls" "network ls"; do
+        # shellcheck disable=SC2086
+        left=$("$docker" $what --filter "name=$prefix" --format '{{ . }}')
+        [ -z "$left" ] || { echo "left behind: $left" && return 1; }
+    done
+}
+
+proxy_serves() {
+    local https amqps ca
+    https=$(value_of PROXY_HTTPS_PORT)
+    amqps=$(value_of PROXY_AMQPS_PORT)
+    ca=$tree/infrastructure/docker/tls/ca/ca.crt
+    curl -sf --cacert "$ca" "https://localhost:$https/readyz" | grep -q ready || { echo "the server isn't reached" && return 1; }
+    [ "$(curl -s -o /dev/null -w '%{http_code}' --cacert "$ca" "https://localhost:$https/metrics")" = 404 ] ||
+        { echo "metrics can be read from outside" && return 1; }
+    [ "$(curl -s -o /dev/null -w '%{http_code}' --cacert "$ca" "https://localhost:$https/v1/status")" = 401 ] ||
+        { echo "the server answers without a key" && return 1; }
+    [ "$(curl -s -o /dev/null -w '%{http_code}' --cacert "$ca" "https://localhost:$https/pgadmin/")" = 401 ] ||
+        { echo "pgAdmin asks for no name" && return 1; }
+    # AMQP's greeting is answered by the broker, inside TLS.
+    printf 'AMQP\0\0\11\1' | timeout 5 openssl s_client -quiet -CAfile "$ca" -verify_return_error \
+        -connect "localhost:$amqps" 2>/dev/null | head -c 400 | grep -aq RabbitMQ || { echo "no broker behind AMQPS" && return 1; }
+}
