@@ -24,7 +24,9 @@ pub(crate) fn add(report: &mut Report) {
     let Some(ours) = best(server::NAME, server::BATCHED) else {
         return;
     };
+    let distributed = best(server::DISTRIBUTED, server::BATCHED).is_some();
     let limit = best(server::LIMIT, server::LIMIT_WHAT);
+    let postgres = best(server::POSTGRES, server::LIMIT_WHAT);
     let peers: Vec<(String, f64)> = report
         .figures
         .iter()
@@ -37,7 +39,30 @@ pub(crate) fn add(report: &mut Report) {
         let what = "share of the machine's limit";
         ratios.push(ratio(what, ours / limit, Target::AtLeast(SHARE_OF_LIMIT)));
     }
+    if let Some(limit) = postgres {
+        let what = "share of PostgreSQL alone";
+        ratios.push(Figure::new(
+            server::NAME,
+            what,
+            ours / limit,
+            Unit::Times,
+            1,
+        ));
+    }
     for (peer, theirs) in peers {
+        // It writes no events, confirms nothing and keeps no history: no match
+        // for three servers that do, on the same cores.
+        if distributed && peer.ends_with(peers::BATCHED) {
+            let what = format!("multiple of {peer}");
+            ratios.push(Figure::new(
+                server::NAME,
+                &what,
+                ours / theirs,
+                Unit::Times,
+                1,
+            ));
+            continue;
+        }
         let target = if peer.ends_with(peers::BATCHED) {
             MULTIPLE_OF_BATCHED
         } else {

@@ -80,10 +80,15 @@ const ROOMS: &[Room] = &[
         never: &["tokio", "reqwest"],
     },
     Room {
+        name: "stack",
+        knows: &["client", "core"],
+        never: &["tokio"],
+    },
+    Room {
         name: "cli",
         knows: &[
             "api", "bus", "cache", "client", "config", "core", "runner", "server", "service",
-            "store", "team",
+            "stack", "store", "team",
         ],
         never: &[],
     },

@@ -18,7 +18,7 @@ const SECONDS: u64 = 10;
 /// The database of pgbench.
 const DATABASE: &str = "alone";
 /// The subjects of these figures.
-const POSTGRES: &str = "PostgreSQL alone";
+pub(crate) const POSTGRES: &str = "PostgreSQL alone";
 const RABBITMQ: &str = "RabbitMQ alone";
 /// One life of 64 tasks, and the tables that it needs.
 const LIVES: &str = include_str!("alone.sql");

@@ -10,6 +10,8 @@ mod resources;
 mod team;
 mod throughput;
 
+pub(crate) use alone::POSTGRES;
+
 use std::future::Future;
 use std::path::PathBuf;
 

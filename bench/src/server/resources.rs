@@ -39,7 +39,10 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
         Unit::Mebibytes,
         1,
     );
-    figures.push(idle.with_target(IDLE_TARGET));
+    figures.push(match bench.engine {
+        None => idle.with_target(IDLE_TARGET),
+        Some(_) => idle,
+    });
 
     bench
         .runtime

@@ -17,6 +17,8 @@ const AGENTS: [usize; 3] = [1, 8, 64];
 const TARGET: Target = Target::AtLeast(10_000.0);
 /// The same where a broker and a database run beside it on those cores.
 const DISTRIBUTED_TARGET: Target = Target::AtLeast(3_000.0);
+/// How often one and two replicas take turns: rates drift more than they differ.
+const TURNS: usize = 3;
 /// What a second replica on the same cores may cost.
 const REPLICA_TARGET: Target = Target::AtLeast(0.9);
 /// A run that claims one by one has a fraction of the tasks.
@@ -45,6 +47,7 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
                 tasks,
                 sync: FULL,
                 replicas: 1,
+                turn: 0,
             };
             let measured = run.measure(bench)?;
             let rate = measured.rate(&run);
@@ -72,22 +75,36 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
         tasks,
         sync: FULL,
         replicas: 1,
+        turn: 0,
     };
     if bench.engine.is_none() {
         run.sync = NORMAL;
         figures.push(run.measure(bench)?.rate(&run));
         return Ok(figures);
     }
-    let alone = run.rate_of(&figures);
-    run.replicas = 2;
-    let both = run.measure(bench)?.rate(&run);
-    if let Some(alone) = alone {
-        let what = "two replicas to one";
-        let ratio = Figure::new(NAME, what, both.value / alone, Unit::Times, tasks);
-        figures.push(ratio.with_target(REPLICA_TARGET));
+    let (mut alone, mut both) = (Vec::new(), Vec::new());
+    for turn in 0..TURNS {
+        run.turn = turn;
+        run.replicas = 1;
+        alone.push(run.measure(bench)?.rate(&run));
+        run.replicas = 2;
+        both.push(run.measure(bench)?.rate(&run));
     }
-    figures.push(both);
+    let (alone, both) = (middle(alone), middle(both));
+    if let (Some(alone), Some(both)) = (alone, both) {
+        let what = format!("two replicas to one, middle of {TURNS} runs of each");
+        let ratio = Figure::new(NAME, &what, both.value / alone.value, Unit::Times, tasks);
+        figures.push(ratio.with_target(REPLICA_TARGET));
+        figures.push(both);
+    }
     Ok(figures)
+}
+
+/// The figure in the middle.
+fn middle(mut figures: Vec<Figure>) -> Option<Figure> {
+    figures.sort_by(|one, other| one.value.total_cmp(&other.value));
+    let middle = figures.len() / 2;
+    (middle < figures.len()).then(|| figures.swap_remove(middle))
 }
 
 /// One run on a new server.
@@ -99,6 +116,8 @@ struct Run {
     sync: &'static str,
     /// Servers that the agents are spread over.
     replicas: usize,
+    /// The number of the run, of those that are alike.
+    turn: usize,
 }
 
 /// What a run took.
@@ -159,8 +178,9 @@ impl Run {
             tasks,
             sync,
             replicas,
+            turn,
         } = *self;
-        let folder = format!("throughput-{agents}-{batch}-{sync}-{replicas}");
+        let folder = format!("throughput-{agents}-{batch}-{sync}-{replicas}-{turn}");
         let sync_arguments = ["--sync", sync];
         let arguments: &[&str] = if bench.engine.is_some() {
             &[]
@@ -220,15 +240,6 @@ impl Run {
             format!(", {} replicas", self.replicas)
         };
         format!("{how}, {} agent{plural}{replicas}", self.agents)
-    }
-
-    /// What this run gave, if it is among the figures.
-    fn rate_of(&self, figures: &[Figure]) -> Option<f64> {
-        let what = self.what();
-        figures
-            .iter()
-            .find(|figure| figure.what == what)
-            .map(|figure| figure.value)
     }
 }
 

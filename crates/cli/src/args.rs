@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     agent, completions, config, dead, doctor, events, key, message, migrate, queue, reserve, run,
-    schedule, status, task, up,
+    schedule, stack, status, task, up,
 };
 use crate::connect::ServerArgs;
 use crate::output::ColorChoice;
@@ -101,6 +101,9 @@ pub(crate) enum Command {
     Config(config::ConfigCommand),
     /// Move everything from one engine to the other
     Migrate(migrate::MigrateArgs),
+    /// Run the Docker infrastructure: a thin layer over Compose
+    #[command(subcommand)]
+    Stack(stack::StackCommand),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
 }

@@ -23,6 +23,7 @@ use collective_config::Mistakes;
 use collective_core::{Code, Rejection};
 use collective_runner::preset::PresetError;
 use collective_runner::worker::WorkerError;
+use collective_stack::StackError;
 use collective_team::Problems;
 
 use crate::host::StartError;
@@ -248,6 +249,23 @@ impl From<std::io::Error> for CliError {
         } else {
             CliError::Write(error)
         }
+    }
+}
+
+impl From<StackError> for CliError {
+    fn from(error: StackError) -> Self {
+        if matches!(error, StackError::Interrupted) {
+            return CliError::Outcome {
+                what: error.to_string(),
+                hint: None,
+                exit: INTERRUPTED,
+            };
+        }
+        let rejection = Rejection::new(error.code(), error.to_string());
+        CliError::Refused(match error.hint() {
+            Some(hint) => rejection.hint(hint),
+            None => rejection,
+        })
     }
 }
 

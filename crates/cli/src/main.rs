@@ -32,7 +32,7 @@ use collective_server::telemetry::LogFormat;
 use args::{Cli, Command};
 use commands::{
     agent, completions, config, dead, doctor, events, key, message, migrate, queue, reserve, run,
-    schedule, status, task, up,
+    schedule, stack, status, task, up,
 };
 use context::Context;
 use errors::CliError;
@@ -104,6 +104,7 @@ async fn dispatch(
             None => Err(CliError::Bug("the settings were not read".to_owned())),
         },
         Command::Config(command) => config::run(&command, context).await,
+        Command::Stack(command) => stack::run(command, context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Run(args) => run::run(args, context).await,
         Command::Status(args) => status::run(&args, context).await,

@@ -13,6 +13,7 @@ pub(crate) mod queue;
 pub(crate) mod reserve;
 pub(crate) mod run;
 pub(crate) mod schedule;
+pub(crate) mod stack;
 pub(crate) mod status;
 pub(crate) mod task;
 pub(crate) mod up;

@@ -12,4 +12,5 @@ mod help;
 mod mistakes;
 mod nouns;
 mod runs;
+mod stack;
 mod support;

@@ -1,0 +1,143 @@
+//! The machine: memory, disk, the kernel's limits, ports.
+
+use crate::compose::Engine;
+use crate::config::Resolved;
+use crate::finding::{Finding, FindingCode as Code};
+use crate::listener;
+use crate::machine::{self, MIN_MAP_COUNT, size};
+use crate::stack::Stack;
+
+/// Memory, disk, limits. A stack that `runs` has taken its part already.
+pub(super) fn look(stack: &Stack, engine: Option<&Engine>, runs: bool) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(engine) = engine {
+        findings.push(memory(stack, engine, runs));
+        findings.extend(disk(stack, engine, runs));
+    }
+    if stack.monitoring {
+        findings.extend(machine::map_count().map(map_count));
+    }
+    findings
+}
+
+fn memory(stack: &Stack, engine: &Engine, runs: bool) -> Finding {
+    let needed = machine::needs(stack.environment, stack.monitoring).memory;
+    let available = machine::available_memory().filter(|_| !runs);
+    let mend = "give the engine more memory, take a smaller environment, or lower the limits in \
+                the override";
+    if engine.memory < needed {
+        let seen = format!(
+            "the engine has {}, {} needs {}",
+            size(engine.memory),
+            stack.environment,
+            size(needed)
+        );
+        return Finding::wrong(Code::Memory, "memory", seen, mend);
+    }
+    match available {
+        Some(available) if available < needed => {
+            let seen = format!(
+                "{} are free, {} needs {}",
+                size(available),
+                stack.environment,
+                size(needed)
+            );
+            Finding::notice(Code::Memory, "memory", seen, mend)
+        }
+        _ => Finding::fine(
+            Code::Memory,
+            "memory",
+            format!("the engine has {}", size(engine.memory)),
+        ),
+    }
+}
+
+fn disk(stack: &Stack, engine: &Engine, runs: bool) -> Option<Finding> {
+    // Where the engine is another machine, its disk can't be seen from here.
+    let free = machine::free_disk(&engine.folder)?;
+    let needed = machine::needs(stack.environment, stack.monitoring).disk;
+    let place = engine.folder.display().to_string();
+    let seen = format!("{} are free", size(free));
+    if free >= needed {
+        return Some(Finding::fine(Code::Disk, place, seen));
+    }
+    let seen = format!("{seen}, {} needs {}", stack.environment, size(needed));
+    let mend = "make room: `docker system df` shows what takes it";
+    let make = if runs {
+        Finding::notice
+    } else {
+        Finding::wrong
+    };
+    Some(make(Code::Disk, place, seen, mend.to_owned()))
+}
+
+fn map_count(count: u64) -> Finding {
+    let place = "vm.max_map_count";
+    if count >= MIN_MAP_COUNT {
+        return Finding::fine(Code::MapCount, place, count.to_string());
+    }
+    let mend = format!(
+        "sysctl -w vm.max_map_count={MIN_MAP_COUNT}, and the same in /etc/sysctl.d/ so that it stays"
+    );
+    Finding::wrong(
+        Code::MapCount,
+        place,
+        format!("{count}: Elasticsearch doesn't start below {MIN_MAP_COUNT}"),
+        mend,
+    )
+}
+
+/// The ports that the stack wants; `own` services run and hold theirs.
+pub(super) fn ports(stack: &Stack, resolved: &Resolved, own: &[&str]) -> Vec<Finding> {
+    let wanted = resolved.published();
+    let mut findings = Vec::new();
+    for port in &wanted {
+        if own.contains(&port.service.as_str()) || !listener::is_taken(port.ip, port.port) {
+            continue;
+        }
+        let holder = match listener::holder(port.port) {
+            Some(holder) if !holder.starts_with("docker-proxy") => holder,
+            of_engine => container_on(stack, port.port)
+                .map(|name| format!("the container {name}"))
+                .or(of_engine)
+                .unwrap_or_else(|| "something that this user can't see".to_owned()),
+        };
+        let place = listener::shown(port.ip, port.port);
+        let seen = format!("{} wants it, and {holder} has it", port.service);
+        let mend = format!(
+            "stop that, or take another port: {}",
+            variable_for(stack, port.port).map_or_else(
+                || "in the override".to_owned(),
+                |name| format!("{name}=… in {}", stack.env_shown())
+            )
+        );
+        findings.push(Finding::wrong(Code::PortTaken, place, seen, mend));
+    }
+    if findings.is_empty() {
+        let place = format!("{} ports", wanted.len());
+        findings.push(Finding::fine(Code::PortTaken, place, "free or ours"));
+    }
+    findings
+}
+
+/// The container that publishes the port.
+fn container_on(stack: &Stack, port: u16) -> Option<String> {
+    let filter = format!("publish={port}");
+    let call = crate::compose::docker(["ps", "--filter", &filter, "--format", "{{.Names}}"]);
+    let answer = stack.runner().ask(&call).ok()?;
+    answer.lines().next().map(str::to_owned)
+}
+
+/// The variable that the port comes from.
+fn variable_for(stack: &Stack, port: u16) -> Option<&str> {
+    let text = port.to_string();
+    stack
+        .uses
+        .iter()
+        .filter(|found| found.name.ends_with("_PORT"))
+        .find(|found| {
+            let value = stack.values.get(&found.name).or(found.default.as_deref());
+            value == Some(text.as_str())
+        })
+        .map(|found| found.name.as_str())
+}
