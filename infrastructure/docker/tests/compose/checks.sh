@@ -211,8 +211,24 @@ survives_kill() {
     done
 }
 
+# The last words of every container that isn't healthy.
+tell_who_failed() {
+    local id
+    for id in $(containers); do
+        case $("$docker" inspect --format '{{ .State.Status }} {{ if .State.Health }}{{ .State.Health.Status }}{{ end }} {{ .State.ExitCode }}' "$id") in
+        "running healthy "* | "running  "* | "exited  0") ;;
+        *)
+            "$docker" inspect --format '{{ .Name }} {{ .State.Status }} {{ .State.ExitCode }}' "$id"
+            "$docker" logs --tail 3 "$id" 2>&1
+            ;;
+        esac
+    done
+}
+
 tests_pass() {
-    in_stack up --abort-on-container-exit --exit-code-from tests
+    in_stack up --abort-on-container-exit --exit-code-from tests && return
+    "$docker" logs --tail 5 "${prefix}agent_tests" 2>&1
+    return 1
 }
 
 tests_fail() {

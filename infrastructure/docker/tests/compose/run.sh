@@ -58,7 +58,9 @@ check() {
 boot() {
     services_to_boot
     [ ${#left_out[@]} -eq 0 ] || say "$combination $version: no image for ${left_out[*]}"
-    in_stack up -d "${services[@]}" && wait_healthy
+    in_stack up -d "${services[@]}" && wait_healthy && return
+    tell_who_failed
+    return 1
 }
 
 run_stack() {
