@@ -19,7 +19,7 @@ struct Server {
     is_here: fn() -> bool,
 }
 
-const SERVERS: [Server; 3] = [
+const SERVERS: [Server; 6] = [
     Server {
         name: "PostgreSQL",
         package: "postgresql",
@@ -37,6 +37,21 @@ const SERVERS: [Server; 3] = [
         name: "Redis",
         package: "redis-server",
         is_here: || on_path("redis-server") || on_path("valkey-server"),
+    },
+    Server {
+        name: "Prometheus",
+        package: "prometheus",
+        is_here: || on_path("promtool"),
+    },
+    Server {
+        name: "Alertmanager",
+        package: "prometheus-alertmanager",
+        is_here: || on_path("amtool"),
+    },
+    Server {
+        name: "Python's YAML",
+        package: "python3-yaml",
+        is_here: || succeeds("/usr/bin/python3", &["-c", "import yaml"]),
     },
 ];
 
@@ -109,6 +124,13 @@ fn has_postgres() -> bool {
         .flatten()
         .any(|version| version.path().join("bin/initdb").is_file());
     of_debian || (on_path("postgres") && on_path("initdb"))
+}
+
+fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    let answer = command.output();
+    answer.is_ok_and(|answer| answer.status.success())
 }
 
 fn on_path(program: &str) -> bool {

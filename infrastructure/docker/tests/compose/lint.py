@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Reads the compose files as they are, without an engine.
 
 Fails where an image isn't the one of images.lock, where the base publishes a
