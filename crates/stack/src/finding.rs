@@ -73,6 +73,8 @@ codes! {
     Disk = "disk";
     #[doc = " The kernel allows fewer memory maps than Elasticsearch needs."]
     MapCount = "map_count";
+    #[doc = " The engine can't give the open files that services ask for."]
+    OpenFiles = "open_files";
     #[doc = " A volume was made by another major version of PostgreSQL."]
     VolumeVersion = "volume_version";
     #[doc = " A service has no container."]

@@ -66,6 +66,20 @@ pub(crate) fn map_count() -> Option<u64> {
         .ok()
 }
 
+/// How many files the engine can give a container, if it runs here.
+pub(crate) fn engine_open_files() -> Option<u64> {
+    let pid = fs::read_to_string("/var/run/docker.pid").ok()?;
+    open_files_in(&fs::read_to_string(format!("/proc/{}/limits", pid.trim())).ok()?)
+}
+
+/// The hard limit of open files in a table of `/proc`.
+fn open_files_in(limits: &str) -> Option<u64> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// Bytes in words.
 pub fn size(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
@@ -89,6 +103,16 @@ mod tests {
         let text = "MemTotal:       24664112 kB\nMemFree:  1 kB\nMemAvailable:   2048 kB\n";
         assert_eq!(available_in(text), Some(2 << 20));
         assert_eq!(available_in("MemTotal: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_the_hard_one() {
+        let table = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 20000                files\n";
+        assert_eq!(open_files_in(table), Some(20_000));
+        assert_eq!(
+            open_files_in("Max open files unlimited unlimited files"),
+            None
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -13,12 +14,16 @@ use crate::accounts::{ACCOUNTS, Account, Server};
 use crate::container::Container;
 use crate::envfile::EnvFile;
 use crate::error::StackError;
+use crate::lifecycle::wait_until_healthy;
 use crate::secret::Secret;
 use crate::stack::{Choice, Stack};
 use crate::variables::Origin;
 
 /// What the name of the file with passwords on their way ends with.
 const PENDING: &str = ".rotating";
+
+/// How long services may take to be well again with their new password.
+const CLIENTS_LIMIT: Duration = Duration::from_secs(180);
 
 /// One password that was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -91,11 +96,20 @@ pub fn rotate(
         tell(&one);
         done.push(one);
     }
-    renew_clients(stack, &accounts)?;
+    renew_clients(stack, &accounts, &containers)?;
     for (account, old, container) in forget {
         stack
             .runner()
             .ask(&stack.forget_password(&account, &old, &container))?;
+        if stack.log_in(&account, &old, &container)?.is_ok() {
+            return Err(StackError::wrong_state(
+                format!(
+                    "Redis goes on taking the old password of {}",
+                    stack.user(&account)
+                ),
+                "the new one works too; run rotate again",
+            ));
+        }
     }
     if pending.exists() {
         fs::remove_file(&pending)
@@ -223,7 +237,11 @@ fn adopt(stack: &mut Stack, choice: &Choice, name: &str, new: &Secret) -> Result
 
 /// Services that were told a password when they started get the new one; the
 /// three servers themselves have it already.
-fn renew_clients(stack: &Stack, accounts: &[Account]) -> Result<(), StackError> {
+fn renew_clients(
+    stack: &Stack,
+    accounts: &[Account],
+    containers: &[Container],
+) -> Result<(), StackError> {
     let resolved = stack.resolved()?;
     let servers = [Server::Postgres, Server::Rabbitmq, Server::Redis].map(Server::service);
     let mut clients: Vec<&str> = accounts
@@ -231,6 +249,11 @@ fn renew_clients(stack: &Stack, accounts: &[Account]) -> Result<(), StackError> 
         .filter_map(|account| stack.password(account))
         .flat_map(|password| resolved.told(password.reveal()))
         .filter(|service| !servers.contains(service))
+        .filter(|service| {
+            containers
+                .iter()
+                .any(|one| one.service == *service && one.runs())
+        })
         .collect();
     clients.sort_unstable();
     clients.dedup();
@@ -238,9 +261,22 @@ fn renew_clients(stack: &Stack, accounts: &[Account]) -> Result<(), StackError> 
         return Ok(());
     }
     let call = stack.compose()?.call(&stack.project());
-    stack
-        .runner()
-        .act(&call.args(["up", "--detach", "--no-deps"]).args(clients))
+    let call = call.args(["up", "--detach", "--no-deps"]);
+    stack.runner().act(&call.args(clients.iter().copied()))?;
+    let after = wait_until_healthy(stack, CLIENTS_LIMIT, |_| {})?;
+    let mut bad = after
+        .iter()
+        .filter(|one| clients.contains(&one.service.as_str()) && !one.is_good());
+    match bad.next() {
+        None => Ok(()),
+        Some(one) => Err(StackError::wrong_state(
+            format!("{} isn't well with its new password", one.name),
+            format!(
+                "collective stack logs {}; the passwords are changed",
+                one.service
+            ),
+        )),
+    }
 }
 
 fn pending_path(env_path: &Path) -> PathBuf {

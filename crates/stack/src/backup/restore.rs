@@ -254,7 +254,7 @@ impl<'s> Site<'s> {
         let archive = self.volume("postgres", POSTGRES_WAL);
         let mut workshop = self.workshop();
         let volume = workshop.postgres_folder(taken)?;
-        let wal = self.wal(&mut workshop, taken, archive.as_deref())?;
+        let wal = self.wal(&mut workshop, taken, archive.as_deref(), &data)?;
         workshop.script(
             &taken.image,
             &[format!("{volume}:/to")],
@@ -297,18 +297,20 @@ impl<'s> Site<'s> {
         Ok(seen)
     }
 
-    /// All WAL from this backup on: of the archive, and of later backups.
+    /// All WAL from this backup on: of the archive, of later backups, and of the
+    /// data that is there now.
     fn wal(
         &self,
         workshop: &mut Workshop<'_>,
         taken: &Postgres,
         archive: Option<&str>,
+        data: &str,
     ) -> Result<String, StackError> {
         let wal = workshop.volume("wal")?;
         if self.plan.moment != Moment::Backup && taken.wal.is_none() {
             return Err(StackError::usage(
                 "this backup is of a server that archives no WAL",
-                "leave --to out; production and staging archive it",
+                "leave --to out; only production archives it",
             ));
         }
         if let Some(archive) = archive {
@@ -328,6 +330,13 @@ impl<'s> Site<'s> {
                     .map_err(|why| broken(&later.folder, &why))?;
                 workshop.unpack_wal(&later.folder, entry, &wal, &taken.image)?;
             }
+        }
+        if self.plan.moment != Moment::Backup {
+            // What a server that was killed had not archived yet.
+            let mounts = [format!("{data}:/from:ro"), format!("{wal}:/to")];
+            let rest = "set -eu; cd /from/pg_wal 2>/dev/null || exit 0; for file in *; do \
+                        [ ${#file} -ne 24 ] || [ -e \"/to/$file\" ] || cp -p \"$file\" /to/; done";
+            workshop.script(&taken.image, &mounts, rest)?;
         }
         Ok(wal)
     }
@@ -374,6 +383,6 @@ fn broken(folder: &Path, why: &str) -> StackError {
 
 /// Where the recovered server is.
 const RECOVERED_SQL: &str = "\
-SELECT format('timeline %s, %s events', timeline_id,
-    (xpath('/row/c/text()', query_to_xml('SELECT count(*) AS c FROM events', false, true, '')))[1])
-FROM pg_control_checkpoint();";
+SELECT format('timeline %s, %s events',
+    ltrim(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), '0'),
+    (xpath('/row/c/text()', query_to_xml('SELECT count(*) AS c FROM events', false, true, '')))[1]);";

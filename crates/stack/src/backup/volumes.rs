@@ -15,14 +15,15 @@ use crate::error::StackError;
 use crate::runner::Runner;
 use crate::stack::Stack;
 
-/// The volumes that matter, by their names in the compose files.
-const KEPT: [&str; 6] = [
-    "alertmanager_data",
-    "grafana_data",
-    "pgadmin_data",
-    "redis_insight_data",
-    "server_token",
-    "worker_keys",
+/// The volumes that matter, by their names in the compose files, and whether a
+/// service writes into it all the time.
+const KEPT: [(&str, bool); 6] = [
+    ("alertmanager_data", true),
+    ("grafana_data", true),
+    ("pgadmin_data", true),
+    ("redis_insight_data", true),
+    ("server_token", false),
+    ("worker_keys", false),
 ];
 /// How long one volume may take.
 const STREAM_LIMIT: Duration = Duration::from_secs(1_800);
@@ -40,7 +41,7 @@ pub(super) fn take(
     let resolved = stack.resolved()?;
     let project = stack.project_name();
     let mut volumes = Vec::new();
-    for volume in KEPT {
+    for (volume, is_written) in KEPT {
         let Some(name) = resolved.volume(volume, &project) else {
             continue;
         };
@@ -51,6 +52,7 @@ pub(super) fn take(
         let writers: Vec<&str> = resolved
             .users_of(volume)
             .into_iter()
+            .filter(|_| is_written)
             .filter_map(|service| {
                 containers
                     .iter()

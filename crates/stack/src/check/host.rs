@@ -14,6 +14,7 @@ pub(super) fn look(stack: &Stack, engine: Option<&Engine>, runs: bool) -> Vec<Fi
         findings.push(memory(stack, engine, runs));
         findings.extend(disk(stack, engine, runs));
     }
+    findings.extend(open_files(stack));
     if stack.monitoring {
         findings.extend(machine::map_count().map(map_count));
     }
@@ -69,6 +70,30 @@ fn disk(stack: &Stack, engine: &Engine, runs: bool) -> Option<Finding> {
         Finding::wrong
     };
     Some(make(Code::Disk, place, seen, mend.to_owned()))
+}
+
+/// The variable of how many files a service may open.
+const OPEN_FILES: &str = "NOFILE_LIMIT";
+
+fn open_files(stack: &Stack) -> Option<Finding> {
+    let wanted: u64 = stack.value(OPEN_FILES)?.parse().ok()?;
+    let limit = machine::engine_open_files()?;
+    if limit >= wanted {
+        return Some(Finding::fine(
+            Code::OpenFiles,
+            OPEN_FILES,
+            wanted.to_string(),
+        ));
+    }
+    Some(Finding::wrong(
+        Code::OpenFiles,
+        OPEN_FILES,
+        format!("services want {wanted}, and the engine itself may open {limit}"),
+        format!(
+            "set {OPEN_FILES}={limit} in {}, or raise the engine's own limit",
+            stack.env_shown()
+        ),
+    ))
 }
 
 fn map_count(count: u64) -> Finding {

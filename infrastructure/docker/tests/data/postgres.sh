@@ -368,8 +368,8 @@ pg_refuses_bad_input() {
     refused "both COLLECTIVE_DB_PASSWORD and COLLECTIVE_DB_PASSWORD_FILE" "${setup[@]}" COLLECTIVE_DB_PASSWORD_FILE=/dev/null
     refused "can't be read" "${setup[@]}" COLLECTIVE_DB_PASSWORD= COLLECTIVE_DB_PASSWORD_FILE=/nowhere
     refused "refuses admin" "${setup[@]}" PGPASSWORD=wrong
-    pg_ask "CREATE ROLE helper LOGIN CREATEROLE"
-    refused "helper is no superuser" pg_run POSTGRES_USER=helper PGUSER=helper "$pg/postgres/setup.sh" --in-container
+    pg_ask "CREATE ROLE helper LOGIN CREATEROLE PASSWORD 'helper'"
+    refused "helper is no superuser" pg_run POSTGRES_USER=helper PGPASSWORD=helper "$pg/postgres/setup.sh" --in-container
     pg_ask "DROP ROLE helper"
     refused "development data is refused in production" "${setup[@]}" COLLECTIVE_ENVIRONMENT=production COLLECTIVE_DEV_DATA=true
 }

@@ -46,8 +46,6 @@ def unmount(stack, folder):
 
 @fault("all processors compute", round="cpu", HighCPU={})
 def busy(stack):
-    if stack.query('ALERTS{alertname="HighCPU",alertstate="firing"}'):
-        raise CannotHere("the machine was so busy before that the alert fired by itself")
     burn = [sys.executable, "-c", "while True: pass"]
     count = os.cpu_count()
     for i in range(count):

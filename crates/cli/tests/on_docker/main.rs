@@ -1,0 +1,10 @@
+//! `collective stack` on a real Docker engine, with the compose files as they
+//! are: started, proven, backed up, given new passwords, restored.
+//!
+//! Where there is no engine, or an image is missing, nothing is tested and that
+//! is said; with `COLLECTIVE_NEEDS_DOCKER=1` it is a failure.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod life;
+mod site;
