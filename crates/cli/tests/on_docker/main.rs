@@ -1,5 +1,5 @@
 //! `collective stack` on a real Docker engine, with the compose files as they
-//! are: started, proven, backed up, given new passwords, restored.
+//! are: started, proven, backed up, given new passwords.
 //!
 //! Where there is no engine, or an image is missing, nothing is tested and that
 //! is said; with `COLLECTIVE_NEEDS_DOCKER=1` it is a failure.

@@ -32,6 +32,10 @@ const UNPACK_POSTGRES: &str =
     "set -eu; tar -xzf - -C /to; chown -R postgres:postgres /to; chmod 700 /to";
 /// Unpacks RabbitMQ's folder as its server wants it.
 const UNPACK_RABBITMQ: &str = "set -eu; tar -xzf - -C /to; chown -R rabbitmq:rabbitmq /to";
+/// A cookie for a broker that nobody else talks to.
+const COOKIE: &str = "set -eu; cd /var/lib/rabbitmq; umask 077; rm -f .erlang.cookie; \
+                      head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \\n' > .erlang.cookie; \
+                      chmod 400 .erlang.cookie; chown rabbitmq:rabbitmq . .erlang.cookie";
 /// Unpacks WAL for PostgreSQL.
 const UNPACK_WAL: &str = "set -eu; tar -xzf - -C /to; chown -R postgres:postgres /to";
 
@@ -296,6 +300,8 @@ impl<'r> Workshop<'r> {
             self.unpack(data, &volume, &taken.image, UNPACK_RABBITMQ)?;
         }
         let mount = format!("{volume}:/var/lib/rabbitmq");
+        // Whoever comes first makes it: a question of ours would make it root's.
+        self.script(&taken.image, std::slice::from_ref(&mount), COOKIE)?;
         let itself = format!("{}:127.0.0.1", taken.hostname);
         let name = self.start(
             "rabbitmq-server",
