@@ -7,7 +7,6 @@ mod postgres;
 mod proof;
 mod rabbitmq;
 mod redis;
-mod restore;
 pub mod schedule;
 mod shelf;
 mod vault;
@@ -22,7 +21,6 @@ use serde::Serialize;
 
 pub use manifest::{Manifest, Part};
 pub use proof::{PartProof, prove};
-pub use restore::{Moment, RestorePlan, Restored, occupied, restore};
 pub use shelf::{Shelved, list, pick};
 pub use vault::Key;
 

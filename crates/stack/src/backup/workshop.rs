@@ -18,8 +18,6 @@ use crate::runner::Runner;
 const STREAM_LIMIT: Duration = Duration::from_secs(4 * 3_600);
 /// How long a server may take to recover and answer: a day of WAL takes minutes.
 const START_LIMIT: Duration = Duration::from_secs(3_600);
-/// How long a server may take to end in order.
-const STOP_SECONDS: &str = "120";
 /// How often a server is asked.
 const GLANCE: Duration = Duration::from_millis(500);
 /// Last lines of a server that didn't start.
@@ -36,8 +34,6 @@ const UNPACK_RABBITMQ: &str = "set -eu; tar -xzf - -C /to; chown -R rabbitmq:rab
 const COOKIE: &str = "set -eu; cd /var/lib/rabbitmq; umask 077; rm -f .erlang.cookie; \
                       head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \\n' > .erlang.cookie; \
                       chmod 400 .erlang.cookie; chown rabbitmq:rabbitmq . .erlang.cookie";
-/// Unpacks WAL for PostgreSQL.
-const UNPACK_WAL: &str = "set -eu; tar -xzf - -C /to; chown -R postgres:postgres /to";
 
 /// What this process made, to be removed when it is dropped.
 #[derive(Debug)]
@@ -171,29 +167,11 @@ impl<'r> Workshop<'r> {
         }
     }
 
-    /// Ends a server in order, so that its volume can be taken away.
-    pub(super) fn stop(&self, container: &str) -> Result<(), StackError> {
-        let call = docker(["stop", "--time", STOP_SECONDS, container]);
-        self.runner.ask(&call.limit(START_LIMIT)).map(drop)
-    }
-
     /// PostgreSQL's folder from the base backup.
     pub(super) fn postgres_folder(&mut self, taken: &Postgres) -> Result<String, StackError> {
         let volume = self.volume("postgres")?;
         self.unpack(&taken.base, &volume, &taken.image, UNPACK_POSTGRES)?;
         Ok(volume)
-    }
-
-    /// WAL from a backup into a volume.
-    pub(super) fn unpack_wal(
-        &self,
-        folder: &Path,
-        entry: &Entry,
-        volume: &str,
-        image: &str,
-    ) -> Result<(), StackError> {
-        self.unpack_from(folder, entry, volume, image, UNPACK_WAL)
-            .map(drop)
     }
 
     /// A PostgreSQL on a volume, ready for questions. `settings` are for its
