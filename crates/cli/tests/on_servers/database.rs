@@ -4,6 +4,9 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -25,6 +28,7 @@ async fn faults_of_postgresql() {
     postgresql_hangs(&mut cluster).await;
     postgresql_has_no_connection_left(&mut cluster).await;
     the_clocks_differ(&mut cluster).await;
+    postgresql_is_full(&mut cluster).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,6 +213,61 @@ async fn the_clocks_differ(cluster: &mut Cluster) {
     load.completes(20).await;
     load.finish().await;
     cluster.converges().await;
+}
+
+async fn postgresql_is_full(cluster: &mut Cluster) {
+    let Some(disk) = SmallDisk::mount(cluster) else {
+        eprintln!("skipped: no small disk can be mounted here");
+        return;
+    };
+    let place = disk.folder.display();
+    cluster.sql(&format!("CREATE TABLESPACE small LOCATION '{place}'"));
+    // Whatever is accepted writes its events there.
+    cluster.sql("ALTER TABLE events SET TABLESPACE small");
+    let mut load = Load::start(cluster, "postgresql_is_full").await;
+    cluster.sql("CREATE TABLE ballast (bytes text) TABLESPACE small");
+    let fill = "INSERT INTO ballast SELECT repeat('x', 1000) FROM generate_series(1, 1000000)";
+    let full = cluster.parts.postgres.sql(DATABASE, fill).unwrap_err();
+    let full = format!("{full:#}");
+    assert!(full.contains("No space left on device"), "{full}");
+    load.is_refused("507 storage_full").await;
+    assert!(cluster.readiness(0).await.ready, "it isn't ready");
+    cluster.sql("DROP TABLE ballast");
+    load.completes(20).await;
+    load.finish().await;
+    cluster.converges().await;
+    cluster.sql("ALTER TABLE events SET TABLESPACE pg_default");
+    cluster.sql("DROP TABLESPACE small");
+}
+
+/// A disk of its own in PostgreSQL's folder, gone with this.
+struct SmallDisk {
+    folder: PathBuf,
+}
+
+impl SmallDisk {
+    /// Nothing where mounting isn't allowed.
+    fn mount(cluster: &Cluster) -> Option<Self> {
+        let home = cluster.parts.postgres.home();
+        let owner = std::fs::metadata(home).unwrap();
+        let folder = home.join("small");
+        std::fs::create_dir(&folder).unwrap();
+        let options = format!("size=16m,mode=0700,uid={},gid={}", owner.uid(), owner.gid());
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "small"]);
+        let mounted = mount.arg(&folder).stderr(Stdio::null()).status();
+        mounted
+            .is_ok_and(|status| status.success())
+            .then_some(Self { folder })
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A server that a failed test leaves behind may still use it.
+        let mut unmount = Command::new("umount");
+        let _ended = unmount.arg("--lazy").arg(&self.folder).status();
+    }
 }
 
 /// Ends every session of the replicas.
