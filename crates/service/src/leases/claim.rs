@@ -13,7 +13,7 @@ use collective_core::ports::{StoreError, Topic};
 use collective_core::question::QuestionState;
 use collective_core::role::{Permission, Principal};
 use collective_core::task::order::sort_candidates;
-use collective_core::task::{Lane, LeaseToken, Task, TaskRef};
+use collective_core::task::{Lane, LeaseToken, Priority, Task, TaskRef};
 use collective_core::{AgentName, Code, QueueName, Rejection, Span, TaskId, TeamName, Timestamp};
 
 use crate::access::{require, require_agent};
@@ -84,6 +84,13 @@ async fn wait_for_work(
             },
             Woken::By(_) | Woken::ByTime => None,
         };
+        if turn.is_some() && hub.shared().is_some() && !is_any_queued(hub, who, &shared).await? {
+            if let Some(turn) = turn {
+                turn.ended(Some(&shared));
+            }
+            woken = waiting.woken().await?;
+            continue;
+        }
         let looked = claim_now(hub, who, request).await?;
         if let Some(turn) = turn {
             turn.ended(looked.emptied.then_some(&shared));
@@ -94,6 +101,20 @@ async fn wait_for_work(
         }
         woken = waiting.woken().await?;
     }
+}
+
+/// Whether there is anything in these lanes. What one server is told of, every
+/// other one is, and mostly somebody else has taken it: asking first costs no
+/// transaction, and holds up nobody who writes to the team.
+async fn is_any_queued(hub: &Hub, who: &Principal, lanes: &[Lane]) -> Result<bool, Rejection> {
+    let behind_all = (Priority::Low, Timestamp::from_micros(i64::MAX), u64::MAX);
+    let mut query = hub.read().await?;
+    for lane in lanes {
+        if query.count_ahead(&who.team, lane, behind_all, 1).await? > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A lease's length must be within its bounds.
