@@ -42,8 +42,18 @@ pub async fn claim(
     }
     agents::seen(hub, &who.team, &request.agent).await;
     check_bound(request.wait)?;
+    if request.wait == Span::ZERO {
+        return Ok(claim_now(hub, who, request).await?.answer);
+    }
+    if let Some(lanes) = idle_lanes(hub, who, request).await? {
+        return match wait_for_work(hub, who, request, &lanes).await? {
+            Some(claimed) => Ok(claimed),
+            // It may say what holds the agent back.
+            None => Ok(claim_now(hub, who, request).await?.answer),
+        };
+    }
     let first = claim_now(hub, who, request).await?;
-    if !first.answer.claims.is_empty() || request.wait == Span::ZERO {
+    if !first.answer.claims.is_empty() {
         return Ok(first.answer);
     }
     let claimed = wait_for_work(hub, who, request, &first.lanes).await?;
@@ -84,7 +94,9 @@ async fn wait_for_work(
             },
             Woken::By(_) | Woken::ByTime => None,
         };
-        if turn.is_some() && hub.shared().is_some() && !is_any_queued(hub, who, &shared).await? {
+        // News of the agent itself needn't be of tasks.
+        let asks_first = turn.is_some() || woken == Woken::ByTime;
+        if asks_first && hub.shared().is_some() && !is_any_queued(hub, who, lanes).await? {
             if let Some(turn) = turn {
                 turn.ended(Some(&shared));
             }
@@ -103,9 +115,28 @@ async fn wait_for_work(
     }
 }
 
-/// Whether there is anything in these lanes. What one server is told of, every
-/// other one is, and mostly somebody else has taken it: asking first costs no
-/// transaction, and holds up nobody who writes to the team.
+/// The lanes of an agent that waits for tasks and has nothing queued in them.
+/// Nothing if there is something to be had, or to be said.
+async fn idle_lanes(
+    hub: &Hub,
+    who: &Principal,
+    request: &ClaimRequest,
+) -> Result<Option<Vec<Lane>>, Rejection> {
+    if hub.shared().is_none() {
+        return Ok(None);
+    }
+    let agent = hub.read().await?.agent(&who.team, &request.agent).await?;
+    let Some(agent) = agent.filter(|agent| !agent.draining) else {
+        return Ok(None);
+    };
+    let lanes = agent.lanes();
+    let is_any_queued = is_any_queued(hub, who, &lanes).await?;
+    Ok((!is_any_queued).then_some(lanes))
+}
+
+/// Whether there is anything in these lanes. Where servers share a store, a look
+/// in vain holds up all of them, and what one is told of another has mostly taken
+/// by then: to ask first opens no transaction and waits for nobody.
 async fn is_any_queued(hub: &Hub, who: &Principal, lanes: &[Lane]) -> Result<bool, Rejection> {
     let behind_all = (Priority::Low, Timestamp::from_micros(i64::MAX), u64::MAX);
     let mut query = hub.read().await?;
