@@ -21,7 +21,7 @@ DOCUMENTS = [
 # Code within a line is a command where it begins with one of these and says more
 # than the program's name.
 PROGRAMS = re.compile(
-    r"(?!(?:collective stack|docker compose)$)(?:docker|docker-compose|collective|cargo|openssl|nmap|systemctl|sha256sum|age|age-keygen|"
+    r"(?!(?:collective stack|docker compose)$)(?:docker|docker-compose|collective|cargo|openssl|nmap|systemctl|systemd-analyze|sha256sum|age|age-keygen|"
     r"pg_dump|pg_restore|pg_basebackup|rabbitmqctl|rabbitmq-queues|redis-cli|lsof|npm|crontab) \S"
     r"|(?:[a-z./_-]*/)?(?:setup\.sh|build\.sh|run\.sh) \S|[a-z./_-]*tests/[a-z]+/[a-z_.]+"
 )
