@@ -254,7 +254,7 @@ class Scene:
                 break
             if not asked and re.search(row.says, said):
                 asked = True
-                os.write(ours, b"\\q\n")
+                os.write(ours, b"\\q\n" if "psql" in command else b"y\n")
         os.close(ours)
         if process.poll() is None and not asked:
             process.kill()
