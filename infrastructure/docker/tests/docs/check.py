@@ -37,7 +37,7 @@ def rows(name: str) -> list[Row]:
         if row.scene == "not":
             fits = row.folder == row.how == "-"
         else:
-            fits = row.scene in SCENES and row.how in ("run", "set", "up", "follow", "tty")
+            fits = row.scene in SCENES and row.how in ("run", "look", "set", "up", "follow", "tty")
             fits = fits and (ROOT / row.folder).is_dir()
             re.compile(row.says)
         if not fits:

@@ -3,6 +3,7 @@
 It changes a command only by the names, ports and folders that are this stack's own.
 """
 
+import json
 import os
 import pty
 import random
@@ -25,6 +26,10 @@ from documents import ROOT
 BOOT_LIMIT = 300
 COMMAND_LIMIT = 300
 WATCHED = 8
+# What `check` and `doctor` may find wrong because this machine is small.
+OF_THE_MACHINE = {"disk", "memory", "map_count", "open_files"}
+# Jobs of Prometheus and the services behind them, where their names differ.
+JOBS = {"blackbox-http": "server", "blackbox-tcp": "server", "node": "node-exporter", "postgresql": "postgres-exporter", "redis": "redis-exporter"}
 STATE = (
     "{{ .Name }} {{ if .State.Running }}{{ if .State.Health }}{{ .State.Health.Status }}{{ else }}running{{ end }}"
     "{{ else if eq .State.ExitCode 0 }}done{{ else }}{{ .State.Status }}:{{ .State.ExitCode }}{{ end }}"
@@ -60,6 +65,8 @@ class Scene:
         self.attached: subprocess.Popen | None = None
         self.environment: dict[str, str] = {}
         self.settings: dict[str, str] = {}
+        # Services whose images can't be had here.
+        self.left_out: set[str] = set()
 
     # --- its place -----------------------------------------------------------------
 
@@ -97,7 +104,8 @@ class Scene:
             self.fit_variables()
         elif self.kind not in ("none", "dev"):
             self.certificates()
-            self.shell(f"collective stack init --env {self.kind.split('+')[0]} --dir {self.tree}")
+            monitoring = " --monitoring" if self.kind.endswith("+monitoring") else ""
+            self.shell(f"collective stack init --env {self.kind.split('+')[0]}{monitoring} --dir {self.tree}")
             self.fit_variables()
 
     def fit_machine(self) -> None:
@@ -161,6 +169,7 @@ class Scene:
                 here = image.startswith("collective:") or subprocess.run(
                     [self.docker_program, "image", "inspect", image], capture_output=True).returncode == 0
                 (there if here else missing).append(name)
+        self.left_out |= set(missing)
         return f" {' '.join(there)}" if missing else ""
 
     def shell(self, command: str, folder: Path | None = None) -> str:
@@ -174,7 +183,7 @@ class Scene:
     def run(self, row: Row) -> str:
         """Runs a row; what is wrong, or nothing."""
         folder = self.tree / row.folder
-        makes_variables = re.fullmatch(r"cp \.env\.example \.env|collective stack init --env \w+", row.command)
+        makes_variables = re.fullmatch(r"cp \.env\.example \.env|collective stack init --env \w+( --monitoring)?", row.command)
         if makes_variables:
             (self.tree / ".env").unlink(missing_ok=True)
         try:
@@ -202,6 +211,30 @@ class Scene:
         if row.says == "^$":
             return "" if not said.strip() else f"said: {said.strip()[-300:]}"
         return "" if re.search(row.says, said, re.MULTILINE) else f"doesn't say {row.says}: {said.strip()[-300:]}"
+
+    def run_look(self, row: Row, command: str, folder: Path) -> str:
+        """One that looks: it may find what this machine lacks, and nothing else."""
+        why = self.run_run(row, command, folder)
+        if not why.startswith("exit code 1:"):
+            return why
+        done = subprocess.run(["bash", "-c", f"{command} --json"], cwd=folder, env=self.environment, text=True,
+                              capture_output=True, timeout=COMMAND_LIMIT, stdin=subprocess.DEVNULL)
+        try:
+            told = json.loads(done.stdout)
+        except ValueError:
+            return why
+        findings = told.get("findings", []) if isinstance(told, dict) else told
+        bad = [each for each in findings if each.get("level") == "wrong" or each.get("outcome") == "failed"]
+        serious = [each for each in bad if not self.is_of_the_machine(each)]
+        return why if serious or not bad else ""
+
+    def is_of_the_machine(self, found: dict) -> bool:
+        if found.get("code") in OF_THE_MACHINE:
+            return True
+        if found.get("what") in ("containers", "scrape targets"):
+            named = set(re.findall(r"[a-z][a-z0-9-]+", found["seen"])) - {"no", "container", "of", "are", "up", "down", "is", "not"}
+            return bool(named & self.left_out) and all(JOBS.get(name, name) in self.left_out for name in named)
+        return False
 
     def run_set(self, row: Row, command: str, folder: Path) -> str:
         note = self.place / "environment"
