@@ -23,8 +23,8 @@ from documents import ROOT
 
 # How long a stack may take to be healthy, a command to end, and how long one that
 # never ends is watched, in seconds.
-BOOT_LIMIT = 300
-COMMAND_LIMIT = 300
+BOOT_LIMIT = 600
+COMMAND_LIMIT = 600
 WATCHED = 8
 # What `check` and `doctor` may find wrong because this machine is small.
 OF_THE_MACHINE = {"disk", "memory", "map_count", "open_files"}
@@ -198,10 +198,17 @@ class Scene:
 
     def run_run(self, row: Row, command: str, folder: Path) -> str:
         environment = self.environment | {"PATH": f"{folder}:{self.environment['PATH']}"}
-        done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, env=environment, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=COMMAND_LIMIT,
-                              stdin=subprocess.DEVNULL, errors="replace")
-        return self.judge(row, done.returncode, done.stdout)
+        with open(self.place / "said", "w+b") as said:
+            process = subprocess.Popen(["bash", "-o", "pipefail", "-c", command], cwd=folder, env=environment, stdout=said,
+                                       stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+            try:
+                code = process.wait(timeout=COMMAND_LIMIT)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait(timeout=60)
+                raise
+            said.seek(0)
+            return self.judge(row, code, said.read().decode(errors="replace"))
 
     @staticmethod
     def judge(row: Row, code: int, said: str) -> str:
