@@ -283,7 +283,7 @@ class Scene:
         process = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=folder, env=self.environment | {"TERM": "dumb"},
                                    stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
         os.close(theirs)
-        said, asked, until = "", False, time.monotonic() + 30
+        said, asked, until = "", False, time.monotonic() + 60
         while time.monotonic() < until:
             if select.select([ours], [], [], 0.2)[0]:
                 try:
@@ -293,10 +293,10 @@ class Scene:
             elif process.poll() is not None:
                 break
             if not asked and re.search(row.says, said):
-                asked = True
+                asked, until = True, time.monotonic() + COMMAND_LIMIT
                 os.write(ours, b"\\q\n" if "psql" in command else b"y\n")
         os.close(ours)
-        if process.poll() is None and not asked:
+        if process.poll() is None and time.monotonic() >= until:
             process.kill()
         return self.judge(row, process.wait(timeout=30), said)
 
