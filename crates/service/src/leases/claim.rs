@@ -22,6 +22,15 @@ use crate::wait::{LOOK_AGAIN, Waiting, Woken, check_bound};
 use crate::{Hub, agents};
 
 /// `POST /v1/leases/claim`.
+#[tracing::instrument(
+    name = "claim leases",
+    skip_all,
+    fields(
+        collective.agent = %request.agent,
+        collective.wait = %request.wait,
+        collective.claims = tracing::field::Empty,
+    )
+)]
 pub async fn claim(
     hub: &Hub,
     who: &Principal,
@@ -43,11 +52,14 @@ pub async fn claim(
     agents::seen(hub, &who.team, &request.agent).await;
     check_bound(request.wait)?;
     let first = claim_now(hub, who, request).await?;
-    if !first.answer.claims.is_empty() || request.wait == Span::ZERO {
-        return Ok(first.answer);
-    }
-    let claimed = wait_for_work(hub, who, request, &first.lanes).await?;
-    Ok(claimed.unwrap_or(first.answer))
+    let answer = if !first.answer.claims.is_empty() || request.wait == Span::ZERO {
+        first.answer
+    } else {
+        let claimed = wait_for_work(hub, who, request, &first.lanes).await?;
+        claimed.unwrap_or(first.answer)
+    };
+    tracing::Span::current().record("collective.claims", answer.claims.len());
+    Ok(answer)
 }
 
 /// Looks again whenever there is news of the agent or of a lane that it serves.
