@@ -46,8 +46,8 @@ pub(crate) fn attempt(claim: &Claim) -> (Span, Option<String>) {
         "attempt",
         otel.kind = "consumer",
         collective.task = %task.id,
-        collective.task_number = task.number,
-        collective.epoch = task.epoch.0,
+        collective.task_number = i64::try_from(task.number).unwrap_or(i64::MAX),
+        collective.epoch = i64::from(task.epoch.0),
         collective.state = Empty,
     );
     let place = telemetry::enter_trace(&span, task.spec.traceparent.as_deref());

@@ -17,6 +17,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::leases::Turns;
+use crate::trace;
 
 /// The adapters that a hub stands on.
 #[derive(Clone)]
@@ -189,7 +190,7 @@ impl Hub {
                 .inspect_err(|rejection| {
                     of_commit.record("error.type", rejection.code().as_str());
                 })?;
-            of_commit.record("collective.events", events.len());
+            of_commit.record("collective.events", trace::count(events.len()));
             hub.announce(&events).await;
             Ok(value)
         }

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use crate::{Hub, Shared, duty};
+use crate::{Hub, Shared, duty, trace};
 
 /// Events that one round tells. Large enough that confirms are shared by many,
 /// small enough that little is told again after a crash.
@@ -144,8 +144,8 @@ impl Relay {
             otel.status_code = Empty,
             messaging.system = "rabbitmq",
             "messaging.operation.type" = "send",
-            messaging.batch.message_count = events.len(),
-            collective.offers = offers.len(),
+            messaging.batch.message_count = trace::count(events.len()),
+            collective.offers = trace::count(offers.len()),
         );
         let told = async {
             self.hub.bus().publish(&events).await?;

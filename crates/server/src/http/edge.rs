@@ -80,7 +80,8 @@ pub(crate) async fn edge(State(app): State<App>, mut request: Request, next: Nex
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     let status = response.status();
-    span.record("http.response.status_code", status.as_u16());
+    // OTLP has no unsigned numbers: they would arrive as text.
+    span.record("http.response.status_code", i64::from(status.as_u16()));
     if let Some(refused) = &refused {
         span.record("error.type", refused.rejection().code().as_str());
     }

@@ -19,7 +19,7 @@ use collective_core::{AgentName, Code, QueueName, Rejection, Span, TaskId, TeamN
 use crate::access::{require, require_agent};
 use crate::ledger::Ledger;
 use crate::wait::{LOOK_AGAIN, Waiting, Woken, check_bound};
-use crate::{Hub, agents};
+use crate::{Hub, agents, trace};
 
 /// `POST /v1/leases/claim`.
 #[tracing::instrument(
@@ -58,7 +58,7 @@ pub async fn claim(
         let claimed = wait_for_work(hub, who, request, &first.lanes).await?;
         claimed.unwrap_or(first.answer)
     };
-    tracing::Span::current().record("collective.claims", answer.claims.len());
+    tracing::Span::current().record("collective.claims", trace::count(answer.claims.len()));
     Ok(answer)
 }
 

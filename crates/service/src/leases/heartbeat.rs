@@ -27,7 +27,7 @@ const MAX_NOTE_LEN: usize = 500;
 #[tracing::instrument(
     name = "keep leases",
     skip_all,
-    fields(collective.agent = %request.agent, collective.leases = request.beats.len())
+    fields(collective.agent = %request.agent, collective.leases = crate::trace::count(request.beats.len()))
 )]
 pub async fn heartbeat(
     hub: &Hub,

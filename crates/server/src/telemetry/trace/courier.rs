@@ -158,7 +158,7 @@ impl Far {
                     }
                     if let Some(done) = done {
                         // Whoever asked may have gone: then nobody wants to know.
-                        drop(done.send(()));
+                        done.send(()).ok();
                     }
                     return;
                 }
