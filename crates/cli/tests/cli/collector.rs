@@ -1,7 +1,7 @@
 //! A collector of traces that takes OTLP over HTTP, decodes it and keeps it.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 

@@ -129,13 +129,14 @@ fn an_attempt_is_in_its_tasks_trace_and_so_is_what_its_command_asks_for() {
     let place = traceparent();
     let endpoint = collector.url();
     let task = add(&home, &[("TRACEPARENT", &place)], "followed");
+    let number = task["number"].to_string();
     let script = format!("printf %s \"$TRACEPARENT\" > place; echo {RESULT}");
     let mut agent = home.start_with(
         &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)],
         &["agent", "run", "--name", "ada", "--", "sh", "-c", &script],
     );
     until("the task is done", || {
-        let shown = home.run(&["task", "show", "1", "--json"]).json();
+        let shown = home.run(&["task", "show", &number, "--json"]).json();
         shown["state"] == "succeeded"
     });
     agent.signal(Signal::TERM);

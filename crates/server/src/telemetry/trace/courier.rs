@@ -153,7 +153,12 @@ impl Far {
                 biased;
                 done = finishing.recv() => {
                     spans.close();
-                    while spans.recv_many(&mut batch, BATCH).await > 0 {
+                    // What was gathered before is sent too.
+                    loop {
+                        spans.recv_many(&mut batch, BATCH).await;
+                        if batch.is_empty() {
+                            break;
+                        }
                         self.bring(std::mem::take(&mut batch), 1).await;
                     }
                     if let Some(done) = done {
