@@ -293,7 +293,7 @@ mod tests {
         };
         let lines = lines(&options, false, move || writer.clone()).expect("the filter is right");
         tracing::subscriber::with_default(Registry::default().with(lines), || {
-            Metrics::new().emit(event)
+            Metrics::new().emit(event);
         });
         let written = written.0.lock().unwrap_or_else(PoisonError::into_inner);
         serde_json::from_slice(&written).expect("one line of JSON")
