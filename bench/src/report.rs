@@ -18,6 +18,8 @@ pub(crate) enum Unit {
     TasksPerSecond,
     #[serde(rename = "messages/s")]
     MessagesPerSecond,
+    #[serde(rename = "per second")]
+    PerSecond,
     #[serde(rename = "ms")]
     Milliseconds,
     #[serde(rename = "µs")]
@@ -36,6 +38,7 @@ impl fmt::Display for Unit {
         f.pad(match self {
             Self::TasksPerSecond => "tasks/s",
             Self::MessagesPerSecond => "messages/s",
+            Self::PerSecond => "per second",
             Self::Milliseconds => "ms",
             Self::Microseconds => "µs",
             Self::Kibibytes => "KiB",
@@ -112,7 +115,9 @@ impl Figure {
 
     fn value_text(&self) -> String {
         match self.unit {
-            Unit::TasksPerSecond | Unit::MessagesPerSecond => format!("{:.0}", self.value),
+            Unit::TasksPerSecond | Unit::MessagesPerSecond | Unit::PerSecond => {
+                format!("{:.0}", self.value)
+            }
             Unit::Milliseconds | Unit::Times => format!("{:.2}", self.value),
             Unit::Microseconds | Unit::Mebibytes | Unit::Kibibytes => format!("{:.1}", self.value),
         }

@@ -54,7 +54,7 @@ pub(crate) struct Options {
     /// What the server stands on
     #[arg(long, value_enum, default_value = "embedded")]
     engine: Kind,
-    /// Throughput only with so many agents at once, and of one server
+    /// Throughput only with so many agents at once
     #[arg(long, value_name = "AGENTS")]
     agents: Vec<usize>,
     /// Measure only this
@@ -78,6 +78,8 @@ enum Part {
     Limit,
     /// Tasks per second, created to completed
     Throughput,
+    /// Two servers on one engine beside one
+    Replicas,
     /// Time from create to claim when little happens
     Latency,
     /// Start-up time and memory
@@ -87,9 +89,10 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Limit,
         Self::Throughput,
+        Self::Replicas,
         Self::Latency,
         Self::Resources,
         Self::Growth,
@@ -99,6 +102,7 @@ impl Part {
         match self {
             Self::Limit => "the machine's limit",
             Self::Throughput => "throughput",
+            Self::Replicas => "two replicas",
             Self::Latency => "latency",
             Self::Resources => "start and memory",
             Self::Growth => "growth",
@@ -148,6 +152,9 @@ pub(crate) fn measure(options: &Options, runtime: &Runtime, report: &mut Report)
         if !options.parts.is_empty() && !options.parts.contains(&part) {
             continue;
         }
+        if part == Part::Replicas && bench.engine.is_none() {
+            continue;
+        }
         interrupt::check()?;
         eprintln!("measuring {name}: {}", part.name());
         let measured = run(part, &bench).map(|mut figures| {
@@ -168,6 +175,7 @@ fn run(part: Part, bench: &Bench<'_>) -> Result<Vec<Figure>> {
             Some(engine) => alone::measure(bench, engine),
         },
         Part::Throughput => throughput::measure(bench),
+        Part::Replicas => throughput::measure_replicas(bench),
         Part::Latency => latency::measure(bench),
         Part::Resources => resources::measure(bench),
         Part::Growth => growth::measure(bench),

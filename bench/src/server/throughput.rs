@@ -66,36 +66,39 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<Figure>> {
             }
         }
     }
-    if !asked.is_empty() {
-        return Ok(figures);
-    }
-    let mut run = Run {
-        agents: USUAL,
-        batch: BATCH as u32,
-        tasks,
-        sync: FULL,
-        replicas: 1,
-        turn: 0,
-    };
-    if bench.engine.is_none() {
-        run.sync = NORMAL;
+    if asked.is_empty() && bench.engine.is_none() {
+        let run = Run {
+            sync: NORMAL,
+            ..Run::usual(tasks)
+        };
         figures.push(run.measure(bench)?.rate(&run));
-        return Ok(figures);
     }
+    Ok(figures)
+}
+
+/// What a second server on the same engine and the same cores costs or gives.
+pub(super) fn measure_replicas(bench: &Bench<'_>) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    let tasks = bench.options.tasks;
+    let mut run = Run::usual(tasks);
     let (mut alone, mut both) = (Vec::new(), Vec::new());
     for turn in 0..TURNS {
-        run.turn = turn;
-        run.replicas = 1;
-        alone.push(run.measure(bench)?.rate(&run));
-        run.replicas = 2;
-        both.push(run.measure(bench)?.rate(&run));
+        for (replicas, rates) in [(1, &mut alone), (2, &mut both)] {
+            (run.turn, run.replicas) = (turn, replicas);
+            let measured = run.measure(bench)?;
+            rates.push(measured.rate(&run));
+            if turn + 1 == TURNS {
+                figures.extend(measured.cpu(&run));
+                figures.extend(measured.written(&run));
+            }
+        }
     }
     let (alone, both) = (middle(alone), middle(both));
     if let (Some(alone), Some(both)) = (alone, both) {
         let what = format!("two replicas to one, middle of {TURNS} runs of each");
         let ratio = Figure::new(NAME, &what, both.value / alone.value, Unit::Times, tasks);
         figures.push(ratio.with_target(REPLICA_TARGET));
-        figures.push(both);
+        figures.extend([alone, both]);
     }
     Ok(figures)
 }
@@ -129,11 +132,12 @@ struct Measured {
     written: Option<Written>,
 }
 
-/// What PostgreSQL has written so far, in bytes.
+/// What PostgreSQL has written so far: bytes, and how many transactions.
 #[derive(Clone, Copy)]
 struct Written {
     log: f64,
     database: f64,
+    transactions: f64,
 }
 
 impl Written {
@@ -141,7 +145,8 @@ impl Written {
         let asked = postgres.sql(
             database,
             "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0');
-             SELECT pg_database_size(current_database())",
+             SELECT pg_database_size(current_database());
+             SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()",
         )?;
         let mut numbers = asked.split_whitespace().map(str::parse);
         let mut next = || -> Result<f64> {
@@ -151,6 +156,7 @@ impl Written {
         Ok(Self {
             log: next()?,
             database: next()?,
+            transactions: next()?,
         })
     }
 }
@@ -171,6 +177,18 @@ fn spent(bench: &Bench<'_>, servers: &[Server]) -> Result<Vec<(&'static str, Dur
 }
 
 impl Run {
+    /// What most figures are of.
+    fn usual(tasks: u64) -> Self {
+        Self {
+            agents: USUAL,
+            batch: BATCH as u32,
+            tasks,
+            sync: FULL,
+            replicas: 1,
+            turn: 0,
+        }
+    }
+
     fn measure(&self, bench: &Bench<'_>) -> Result<Measured> {
         let Self {
             agents,
@@ -221,6 +239,7 @@ impl Run {
                 written: written.map(|(before, after)| Written {
                     log: after.log - before.log,
                     database: after.database - before.database,
+                    transactions: after.transactions - before.transactions,
                 }),
             })
         })
@@ -267,9 +286,12 @@ impl Measured {
             let kibibytes = bytes / 1024.0 / run.tasks as f64;
             Figure::new(NAME, &what, kibibytes, Unit::Kibibytes, run.tasks)
         };
+        let what = format!("transactions of PostgreSQL; {}", run.what());
+        let rate = written.transactions / self.wall.as_secs_f64();
         vec![
             each("write-ahead log of PostgreSQL", written.log),
             each("growth of the database", written.database),
+            Figure::new(NAME, &what, rate, Unit::PerSecond, run.tasks),
         ]
     }
 }

@@ -31,7 +31,7 @@ const BATCH: usize = 1_000;
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// The least time from one round to the next while there is always something to
 /// tell: rounds cost the same whether they tell of one event or of a hundred.
-const ROUND: Duration = Duration::from_millis(10);
+const ROUND: Duration = Duration::from_millis(20);
 /// How often the store is asked whether the duty is still ours. In between, a
 /// relay that has lost it may tell what another one tells as well; what it notes
 /// is refused.

@@ -5,6 +5,7 @@
 #
 #   build.sh [NAME…]   builds these, or all but rust; what is built already is kept
 #   build.sh --again [NAME…]   builds them again
+#   build.sh --base SUITE…     builds only what stand-ins of a Debian start from
 #   build.sh --remove  removes every stand-in
 #
 # An image that is there under such a name and is not a stand-in is never touched.
@@ -173,6 +174,11 @@ case ${1:-} in
 --again)
     again=true
     shift
+    ;;
+--base)
+    shift
+    for suite in "${@:?--base needs a suite, such as bookworm}"; do build_base "$suite"; done
+    exit
     ;;
 -h | --help)
     sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"

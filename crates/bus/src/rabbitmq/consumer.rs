@@ -60,10 +60,13 @@ pub(super) async fn pump(consumer: Consumer, shared: &Shared) -> Trouble {
         }
         shared.heard.fetch_add(heard, Ordering::Relaxed);
         shared.local.wake_topics(&topics);
-        if let Some(last) = last
-            && let Err(error) = last.ack(BasicAckOptions { multiple: true }).await
-        {
-            return told(&error);
+        let Some(last) = last else { continue };
+        let settled = async {
+            let settled = last.ack(BasicAckOptions { multiple: true }).await;
+            settled.map_err(|error| told(&error))
+        };
+        if let Err(trouble) = shared.bounded("acknowledging news", settled).await {
+            return trouble;
         }
     }
     Trouble::Broken {

@@ -106,16 +106,16 @@ pub(super) async fn pump(
                     let reason = format!("its body has {size} bytes, more than {MAX_BODY}");
                     // A broker that takes nothing now takes it later; a broken one is told of elsewhere.
                     if report.put_away(&reason).await.is_err() {
-                        resting.push(rest(report.held_back()));
+                        resting.push(rest(report.held_back(), shared));
                     }
                 } else if inbox.send(report).await.is_err() {
                     return Trouble::Closed;
                 }
             }
-            Some(later) = held.recv() => resting.push(rest(later)),
+            Some(later) = held.recv() => resting.push(rest(later, shared)),
             Some(rested) = resting.next(), if !resting.is_empty() => {
-                if let Err(error) = rested {
-                    return told(&error);
+                if let Err(trouble) = rested {
+                    return trouble;
                 }
             }
         }
@@ -123,13 +123,17 @@ pub(super) async fn pump(
 }
 
 /// Waits, then lets a report go back into its queue.
-async fn rest(later: Later) -> lapin::Result<bool> {
+async fn rest(later: Later, shared: &Shared) -> Result<bool, Trouble> {
     sleep(later.pause).await;
     let back = BasicNackOptions {
         requeue: true,
         multiple: false,
     };
-    later.acker.nack(back).await
+    let put_back = async {
+        let answer = later.acker.nack(back).await;
+        answer.map_err(|error| Trouble::read(&error, &shared.options, "taking reports", None))
+    };
+    shared.bounded("giving a report back", put_back).await
 }
 
 impl RabbitReport {
@@ -169,16 +173,17 @@ impl RabbitReport {
         let gone = || Trouble::Away {
             said: "the report's connection was lost; it comes again".to_owned(),
         };
-        match self.delivery.acker.ack(BasicAckOptions::default()).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(gone()),
-            Err(error) => Err(Trouble::read(
-                &error,
-                &self.shared.options,
-                "acknowledging",
-                None,
-            )),
-        }
+        // The driver never answers one that meets the closing of its connection.
+        let settled = async {
+            let settled = self.delivery.acker.ack(BasicAckOptions::default()).await;
+            settled
+                .map_err(|error| Trouble::read(&error, &self.shared.options, "acknowledging", None))
+        };
+        let settled = self
+            .shared
+            .bounded("acknowledging a report", settled)
+            .await?;
+        settled.then_some(()).ok_or_else(gone)
     }
 
     /// Copies it to the dead letters, then lets go of it. A copy that is there

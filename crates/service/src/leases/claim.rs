@@ -13,7 +13,7 @@ use collective_core::ports::{StoreError, Topic};
 use collective_core::question::QuestionState;
 use collective_core::role::{Permission, Principal};
 use collective_core::task::order::sort_candidates;
-use collective_core::task::{Lane, LeaseToken, Task, TaskRef};
+use collective_core::task::{Lane, LeaseToken, Priority, Task, TaskRef};
 use collective_core::{AgentName, Code, QueueName, Rejection, Span, TaskId, TeamName, Timestamp};
 
 use crate::access::{require, require_agent};
@@ -51,15 +51,22 @@ pub async fn claim(
     }
     agents::seen(hub, &who.team, &request.agent).await;
     check_bound(request.wait)?;
+    if request.wait == Span::ZERO {
+        return Ok(claim_now(hub, who, request).await?.answer);
+    }
+    if let Some(lanes) = idle_lanes(hub, who, request).await? {
+        return match wait_for_work(hub, who, request, &lanes).await? {
+            Some(claimed) => Ok(claimed),
+            // It may say what holds the agent back.
+            None => Ok(claim_now(hub, who, request).await?.answer),
+        };
+    }
     let first = claim_now(hub, who, request).await?;
-    let answer = if !first.answer.claims.is_empty() || request.wait == Span::ZERO {
-        first.answer
-    } else {
-        let claimed = wait_for_work(hub, who, request, &first.lanes).await?;
-        claimed.unwrap_or(first.answer)
-    };
-    tracing::Span::current().record("collective.claims", trace::count(answer.claims.len()));
-    Ok(answer)
+    if !first.answer.claims.is_empty() {
+        return Ok(first.answer);
+    }
+    let claimed = wait_for_work(hub, who, request, &first.lanes).await?;
+    Ok(claimed.unwrap_or(first.answer))
 }
 
 /// Looks again whenever there is news of the agent or of a lane that it serves.
@@ -96,6 +103,15 @@ async fn wait_for_work(
             },
             Woken::By(_) | Woken::ByTime => None,
         };
+        // News of the agent itself needn't be of tasks.
+        let asks_first = turn.is_some() || woken == Woken::ByTime;
+        if asks_first && hub.shared().is_some() && !is_any_queued(hub, who, lanes).await? {
+            if let Some(turn) = turn {
+                turn.ended(Some(&shared));
+            }
+            woken = waiting.woken().await?;
+            continue;
+        }
         let looked = claim_now(hub, who, request).await?;
         if let Some(turn) = turn {
             turn.ended(looked.emptied.then_some(&shared));
@@ -106,6 +122,39 @@ async fn wait_for_work(
         }
         woken = waiting.woken().await?;
     }
+}
+
+/// The lanes of an agent that waits for tasks and has nothing queued in them.
+/// Nothing if there is something to be had, or to be said.
+async fn idle_lanes(
+    hub: &Hub,
+    who: &Principal,
+    request: &ClaimRequest,
+) -> Result<Option<Vec<Lane>>, Rejection> {
+    if hub.shared().is_none() {
+        return Ok(None);
+    }
+    let agent = hub.read().await?.agent(&who.team, &request.agent).await?;
+    let Some(agent) = agent.filter(|agent| !agent.draining) else {
+        return Ok(None);
+    };
+    let lanes = agent.lanes();
+    let is_any_queued = is_any_queued(hub, who, &lanes).await?;
+    Ok((!is_any_queued).then_some(lanes))
+}
+
+/// Whether there is anything in these lanes. Where servers share a store, a look
+/// in vain holds up all of them, and what one is told of another has mostly taken
+/// by then: to ask first opens no transaction and waits for nobody.
+async fn is_any_queued(hub: &Hub, who: &Principal, lanes: &[Lane]) -> Result<bool, Rejection> {
+    let behind_all = (Priority::Low, Timestamp::from_micros(i64::MAX), u64::MAX);
+    let mut query = hub.read().await?;
+    for lane in lanes {
+        if query.count_ahead(&who.team, lane, behind_all, 1).await? > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A lease's length must be within its bounds.
@@ -149,6 +198,7 @@ async fn claim_now(
     let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
     let (name, max, ttl) = (request.agent.clone(), request.max, request.lease);
     let hub_of_work = hub.clone();
+    let span = tracing::Span::current();
     hub.write(&who.team, move |tx| {
         Box::pin(async move {
             let agent = tx
@@ -185,6 +235,12 @@ async fn claim_now(
         })
     })
     .await
+    .inspect(|looked| {
+        span.record(
+            "collective.claims",
+            trace::count(looked.answer.claims.len()),
+        );
+    })
 }
 
 /// What there is for an agent.

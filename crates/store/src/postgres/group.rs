@@ -24,9 +24,10 @@ use super::writing::Writing;
 /// Most works in one transaction: PostgreSQL keeps that many savepoints of each
 /// session in shared memory, and beyond that everybody's look-ups get slower.
 const MAX_GROUP: usize = 64;
-/// A group takes no more works after this time: the first of them waits no
-/// longer than this and one commit, and so do those of other replicas. It is a
-/// few commits' worth on a busy disk (2 to 10 ms each).
+/// A group takes no more works this long after its first, which may have waited
+/// for another replica's group: nobody waits longer than this and one commit
+/// once it is its server's turn. It is a few commits' worth on a busy disk (2 to
+/// 10 ms each).
 const MAX_GROUP_TIME: Duration = Duration::from_millis(20);
 /// How long one work may take. Its team waits for it, on all replicas.
 const WORK_LIMIT: Duration = Duration::from_secs(40);
@@ -50,7 +51,8 @@ struct Served {
 pub(super) struct Group {
     tx: View<Writing>,
     served: Vec<Served>,
-    started: Instant,
+    /// When the first work had been carried out.
+    first_ended: Option<Instant>,
     /// A lone work was refused: there is nothing to commit.
     void: bool,
 }
@@ -67,7 +69,7 @@ impl Group {
                 access: Writing::begin(client, team, limit).await?,
             },
             served: Vec::new(),
-            started: Instant::now(),
+            first_ended: None,
             void: false,
         })
     }
@@ -77,7 +79,9 @@ impl Group {
         !self.void
             && self.tx.access.lost().is_none()
             && self.served.len() < MAX_GROUP
-            && self.started.elapsed() < MAX_GROUP_TIME
+            && self
+                .first_ended
+                .is_none_or(|at| at.elapsed() < MAX_GROUP_TIME)
     }
 
     /// Carries out a work. `more` says that others are there to follow it.
@@ -113,6 +117,7 @@ impl Group {
             (false, false) => self.void = true,
         }
         self.served.push(Served { answer, outcome });
+        self.first_ended.get_or_insert_with(Instant::now);
     }
 
     async fn run(&mut self, work: Work) -> Result<(), Failed> {

@@ -3,7 +3,8 @@
 //!
 //! Their programs come from Debian packages, or from `PATH`. A machine without
 //! them is told which package it lacks; nothing here installs anything unless
-//! it is asked to.
+//! it is asked to. Variables named `COLLECTIVE_TEST_..._BIN` take the programs
+//! of another version from a folder instead.
 
 mod engine;
 mod postgres;
@@ -37,6 +38,23 @@ pub fn find(what: &str, candidates: impl IntoIterator<Item = PathBuf>) -> Option
         .into_iter()
         .chain(on_path.unwrap_or_default())
         .find(|path| path.is_file())
+}
+
+/// The first of these programs that is in one of the folders, else on `PATH`. Where the
+/// variable names a folder, it is there or nowhere: what is to be tested on
+/// another version must not pass on this machine's.
+fn chosen(variable: &str, names: &[&str], folders: &[PathBuf]) -> Result<Option<PathBuf>> {
+    let Some(folder) = env::var_os(variable).filter(|folder| !folder.is_empty()) else {
+        let usual = |name: &&str| find(name, folders.iter().map(|folder| folder.join(name)));
+        return Ok(names.iter().find_map(usual));
+    };
+    let folder = PathBuf::from(folder);
+    let mut found = names.iter().map(|name| folder.join(name));
+    let Some(program) = found.find(|path| path.is_file()) else {
+        let (folder, names) = (folder.display(), names.join(" or "));
+        bail!("{variable} is {folder}, where there is no {names}");
+    };
+    Ok(Some(program))
 }
 
 /// Fails with the name of the package that brings what is missing.

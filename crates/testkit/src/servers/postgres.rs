@@ -11,13 +11,15 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::user::User;
-use super::{find, missing};
+use super::{chosen, missing};
 use crate::process::{self, Process, cpu_time_of_tree, free_port};
 
 /// How long the server may take to accept connections.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Where Debian puts one folder of programs for each version.
 const DEBIAN: &str = "/usr/lib/postgresql";
+/// Names the folder with the programs of another version.
+const BIN: &str = "COLLECTIVE_TEST_POSTGRES_BIN";
 /// Its superuser's password, on a server that nobody else reaches.
 const PASSWORD: &str = "postgres";
 
@@ -45,7 +47,7 @@ impl Postgres {
 
     /// Starts one.
     pub fn start_with(options: PostgresOptions) -> Result<Self> {
-        let Some(programs) = programs() else {
+        let Some(programs) = programs()? else {
             return missing("PostgreSQL", "postgresql");
         };
         let user = User::for_servers()?;
@@ -226,16 +228,16 @@ impl Drop for Postgres {
     }
 }
 
-/// The folder with `initdb` and `postgres`: Debian's newest, or one on PATH.
-fn programs() -> Option<PathBuf> {
+/// The folder with `initdb` and `postgres`: the chosen one, Debian's newest, or one on PATH.
+fn programs() -> Result<Option<PathBuf>> {
     let mut versions: Vec<PathBuf> = fs::read_dir(DEBIAN)
         .into_iter()
         .flatten()
         .flatten()
-        .map(|entry| entry.path().join("bin/postgres"))
+        .map(|entry| entry.path().join("bin"))
         .collect();
     versions.sort();
-    find("postgres", versions.into_iter().rev())?
-        .parent()
-        .map(Path::to_owned)
+    versions.reverse();
+    let program = chosen(BIN, &["postgres"], &versions)?;
+    Ok(program.and_then(|program| program.parent().map(Path::to_owned)))
 }

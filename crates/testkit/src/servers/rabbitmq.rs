@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-use super::{find, missing};
+use super::{chosen, find, missing};
 use crate::process::{self, Process, cpu_time_of_tree, free_port};
 
 /// How long the broker may take to listen; a cold start takes five to ten.
@@ -19,6 +19,8 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 /// The server script itself: Debian's wrapper around it insists on its user
 /// and its folders.
 const DEBIAN: &str = "/usr/lib/rabbitmq/bin";
+/// Names the folder with the scripts of another version.
+const BIN: &str = "COLLECTIVE_TEST_RABBITMQ_BIN";
 
 /// How it is started.
 #[derive(Clone, Debug, Default)]
@@ -48,10 +50,7 @@ impl RabbitMq {
 
     /// Starts one.
     pub fn start_with(options: &RabbitMqOptions) -> Result<Self> {
-        let server = find(
-            "rabbitmq-server",
-            [Path::new(DEBIAN).join("rabbitmq-server")],
-        );
+        let server = script("rabbitmq-server")?;
         let (Some(server), Some(mapper)) = (server, find("epmd", [])) else {
             return missing("RabbitMQ", "rabbitmq-server");
         };
@@ -150,7 +149,7 @@ impl RabbitMq {
 
     /// Runs `rabbitmqctl` against it and gives what it prints.
     pub fn control(&self, arguments: &[&str]) -> Result<String> {
-        let Some(program) = find("rabbitmqctl", [Path::new(DEBIAN).join("rabbitmqctl")]) else {
+        let Some(program) = script("rabbitmqctl")? else {
             return missing("rabbitmqctl", "rabbitmq-server");
         };
         let mut command = Command::new(program);
@@ -206,4 +205,9 @@ impl Drop for RabbitMq {
     fn drop(&mut self) {
         self.broker = None;
     }
+}
+
+/// A script of it: the chosen version's, Debian's, or one on PATH.
+fn script(name: &str) -> Result<Option<PathBuf>> {
+    chosen(BIN, &[name], &[PathBuf::from(DEBIAN)])
 }

@@ -9,13 +9,15 @@ use anyhow::{Context, Result};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{find, missing};
+use super::{chosen, missing};
 use crate::process::{Process, cpu_time_of_tree, free_port};
 
 /// How long it may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// Its password, on a server that nobody else reaches.
 const PASSWORD: &str = "redis";
+/// Names the folder with the program of another version.
+const BIN: &str = "COLLECTIVE_TEST_REDIS_BIN";
 
 /// How it is started.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +54,7 @@ impl Redis {
 
     /// Starts one.
     pub fn start_with(options: RedisOptions) -> Result<Self> {
-        let Some(program) = find("redis-server", []).or_else(|| find("valkey-server", [])) else {
+        let Some(program) = chosen(BIN, &["redis-server", "valkey-server"], &[])? else {
             return missing("Redis", "redis-server");
         };
         let home = tempfile::Builder::new()

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use collective_core::TeamName;
 use collective_core::ports::Store;
 use collective_core::ports::store::{Head, LaneCount};
 use collective_core::task::{Lane, Priority, Task, TaskState};
+use collective_core::{TeamName, Timestamp};
 
 use super::sample::{self, agent_name, at, lane, queued};
 use super::tasks::{insert, update};
@@ -140,6 +140,12 @@ pub async fn the_tasks_ahead_are_counted_up_to_the_limit(store: &dyn Store) {
             assert_eq!(counted, Ok(ahead.min(limit)), "at most {limit}");
         }
     }
+    let behind_all = (Priority::Low, Timestamp::from_micros(i64::MAX), u64::MAX);
+    let all = reader.count_ahead(&team, &lane(to), behind_all, 100).await;
+    assert_eq!(all, Ok(40));
+    let other = lane("queue/nobody");
+    let none = reader.count_ahead(&team, &other, behind_all, 1).await;
+    assert_eq!(none, Ok(0));
 }
 
 /// What an agent holds is what counts against its slots.

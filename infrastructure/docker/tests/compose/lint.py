@@ -126,7 +126,7 @@ def check_variables(files: dict[Path, dict]) -> None:
     for name in sorted(used - known):
         if not sizes.match(name):
             mistake(".env.example", f"{name} has no line")
-    for name in sorted(known - used - {"COMPOSE_PROJECT_NAME"}):
+    for name in sorted(known - used - {"COMPOSE_PROJECT_NAME", "STACK_ENV"}):
         if not sizes.match(name):
             mistake(".env.example", f"{name} is used by no compose file")
 

@@ -104,7 +104,7 @@ mq_shape() {
 mq_topology_is_the_servers() {
     # What is declared with other arguments closes the channel.
     says "PRECONDITION_FAILED" "$(amqp admin "$admin_secret" exchange agent.results 2>&1 || true)"
-    same "5 2 7" "$(mq_shape | jq -r '"\(.exchanges | length) \(.queues | length) \(.bindings | length)"')"
+    same "6 2 7" "$(mq_shape | jq -r '"\(.exchanges | length) \(.queues | length) \(.bindings | length)"')"
 }
 
 mq_twice() {
