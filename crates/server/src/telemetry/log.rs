@@ -150,3 +150,23 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
         "panic"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_collector_no_span_is_made_whatever_is_logged() {
+        for filter in ["info", "trace"] {
+            let options = LogOptions {
+                filter: filter.to_owned(),
+                ..LogOptions::default()
+            };
+            let lines = lines(&options, false, std::io::sink).expect("the filter is right");
+            tracing::subscriber::with_default(Registry::default().with(lines), || {
+                assert!(tracing::info_span!("request").is_disabled(), "{filter}");
+                assert!(tracing::event_enabled!(tracing::Level::INFO), "{filter}");
+            });
+        }
+    }
+}
