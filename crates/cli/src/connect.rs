@@ -110,6 +110,8 @@ impl ServerArgs {
             url: found.url.clone(),
             token: found.token.clone(),
             team: self.team()?,
+            // Whoever called us, an agent's task first of all, may keep a trace.
+            traceparent: variable("TRACEPARENT"),
             // A person waits: no server is said soon, a busy one gets its time.
             retry: RetryLimits {
                 patience: Duration::from_secs(3),

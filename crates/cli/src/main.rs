@@ -17,25 +17,35 @@ mod output;
 mod settings;
 mod signals;
 mod text;
+mod trace;
 mod when;
 mod work;
 mod world;
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use collective_config::Loaded;
 use collective_runner::{guard, scripted};
-use collective_server::telemetry::LogFormat;
+use collective_server::telemetry;
 
 use args::{Cli, Command};
+use commands::agent::AgentCommand;
 use commands::{
     agent, completions, config, dead, doctor, events, key, message, migrate, queue, reserve, run,
     schedule, stack, status, task, up,
 };
 use context::Context;
 use errors::CliError;
+
+/// How long the end waits for a collector of traces. Nobody who stops a process
+/// should wait longer for what is only of use if it arrives.
+const FLUSH: Duration = Duration::from_secs(3);
+
+/// The log lines of an agent that makes traces and wasn't asked to log.
+const TRACES_ONLY: &str = "collective_server::telemetry=info";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -60,6 +70,7 @@ fn main() -> ExitCode {
             .build()
             .map_err(|error| CliError::file("can't start the runtime", error))?;
         let outcome = runtime.block_on(dispatch(cli.command, loaded.as_ref(), &context));
+        telemetry::flush(FLUSH);
         // What still waits for standard input can't be woken; it goes with the process.
         runtime.shutdown_background();
         outcome
@@ -85,11 +96,19 @@ fn prepare(command: &Command, context: &Context) -> Result<Option<Loaded>, CliEr
             up::start_log_of(&loaded.settings, color)?;
             Ok(Some(loaded))
         }
-        (_, Ok(filter)) if !filter.is_empty() => {
-            up::start_log(LogFormat::Text, filter, color)?;
+        (command, filter) => {
+            let traces = match command {
+                Command::Agent(AgentCommand::Run(_)) => trace::options()?,
+                _ => None,
+            };
+            let filter = filter.ok().filter(|filter| !filter.is_empty());
+            // What goes wrong with traces is said even where nothing else is.
+            let filter = filter.or_else(|| traces.is_some().then(|| TRACES_ONLY.to_owned()));
+            if let Some(filter) = filter {
+                up::start_log(filter, color, traces.as_ref())?;
+            }
             Ok(None)
         }
-        _ => Ok(None),
     }
 }
 

@@ -10,10 +10,10 @@ use collective_bus::RabbitOptions;
 use collective_bus::rabbitmq::{Password as RabbitPassword, TlsOptions as RabbitTls};
 use collective_cache::RedisOptions;
 use collective_cache::redis::{Password as RedisPassword, TlsOptions as RedisTls};
-use collective_config::{Distributed, Flag, Inputs, Loaded, Settings};
+use collective_config::{Distributed, Flag, Inputs, Loaded, Secret, Settings};
 use collective_core::Span;
 use collective_core::ports::RateLimit;
-use collective_server::telemetry::LogFormat;
+use collective_server::telemetry::{LogFormat, TraceOptions};
 use collective_server::{Limits, ServerOptions};
 use collective_store::{Password, PgHost, PgOptions, SqliteOptions, Synchronous, TlsMode};
 
@@ -100,6 +100,18 @@ pub(crate) fn log_format(settings: &Settings) -> LogFormat {
         collective_config::LogFormat::Text => LogFormat::Text,
         collective_config::LogFormat::Json => LogFormat::Json,
     }
+}
+
+/// Where traces go, if anywhere.
+pub(crate) fn trace_options(settings: &Settings) -> Option<TraceOptions> {
+    let trace = settings.trace.as_ref()?;
+    let header = |(name, value): &(String, Secret)| (name.clone(), value.reveal().to_owned());
+    Some(TraceOptions {
+        endpoint: trace.endpoint.clone(),
+        headers: trace.headers.iter().map(header).collect(),
+        ratio: trace.ratio.as_f64(),
+        service: trace.service.clone(),
+    })
 }
 
 /// The options of the three servers' adapters.

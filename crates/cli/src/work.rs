@@ -16,6 +16,7 @@ use collective_team::{AgentEntry, PresetBook, Program};
 use serde_json::Value;
 
 use crate::errors::CliError;
+use crate::trace;
 
 /// How long a command may take to end once it was asked to. What is cancelled
 /// is gone within seconds, and a language model's CLI has time to save its session.
@@ -115,6 +116,7 @@ impl Book {
             spec: agent.spec.clone(),
             lease: agent.lease,
             work,
+            open_span: trace::attempt,
         })
     }
 }

@@ -14,6 +14,8 @@ use crate::Client;
 use crate::error::{ClientError, root};
 use crate::retry::{self, Fate, Repeat};
 
+/// The header of W3C Trace Context.
+const TRACEPARENT: &str = "traceparent";
 /// Largest answer that is read; a page of tasks with long results is the largest that there is.
 const MAX_ANSWER_LEN: usize = 256 * 1024 * 1024;
 /// How much of an answer that can't be understood is shown.
@@ -65,6 +67,11 @@ impl Client {
         }
         if let Some(team) = &self.settings.team {
             builder = builder.header(TEAM_HEADER, team.as_str());
+        }
+        if let Some(traceparent) = &self.settings.traceparent
+            && let Ok(value) = HeaderValue::from_str(traceparent)
+        {
+            builder = builder.header(TRACEPARENT, value);
         }
         Call {
             client: self,
@@ -483,16 +490,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn key_and_team_travel_in_headers_and_path_parts_are_escaped() {
+    async fn key_team_and_trace_travel_in_headers_and_path_parts_are_escaped() {
         let fake = Fake::start(|_| Reply::json(200, "bytes")).await;
         let client = fake
             .client()
             .with_token(Token::new("ck_1"))
-            .with_team(TeamName::new("red").unwrap());
+            .with_team(TeamName::new("red").unwrap())
+            .with_traceparent(Some("00-a-b-01".to_owned()));
         client.artifact(7, "a/../b c").await.unwrap();
         let seen = fake.seen().remove(0);
         assert_eq!(seen.header("authorization"), Some("Bearer ck_1"));
         assert_eq!(seen.header(TEAM_HEADER), Some("red"));
+        assert_eq!(seen.header(TRACEPARENT), Some("00-a-b-01"));
         assert_eq!(seen.path, "/v1/tasks/7/artifacts/a%2F..%2Fb%20c");
     }
 

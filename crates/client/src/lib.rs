@@ -75,6 +75,7 @@ struct Settings {
     url: Url,
     token: Option<Token>,
     team: Option<TeamName>,
+    traceparent: Option<String>,
     limits: RetryLimits,
     timeout: Duration,
 }
@@ -107,6 +108,7 @@ impl Client {
                 url,
                 token: options.token,
                 team: options.team,
+                traceparent: options.traceparent,
                 limits: options.retry,
                 timeout: options.timeout,
             }),
@@ -123,6 +125,12 @@ impl Client {
     #[must_use]
     pub fn with_team(&self, team: TeamName) -> Self {
         self.change(|settings| settings.team = Some(team))
+    }
+
+    /// The same with calls that belong to this place in a trace, or to none.
+    #[must_use]
+    pub fn with_traceparent(&self, traceparent: Option<String>) -> Self {
+        self.change(|settings| settings.traceparent = traceparent)
     }
 
     /// The same with other bounds of retrying.

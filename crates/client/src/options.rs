@@ -43,6 +43,8 @@ pub struct ClientOptions {
     pub token: Option<Token>,
     /// The team, for an admin's key; any other key has its own.
     pub team: Option<TeamName>,
+    /// The place in a trace that every call belongs to (W3C `traceparent`).
+    pub traceparent: Option<String>,
     /// How often and how long a call is tried again.
     pub retry: RetryLimits,
     /// How long one try may take, beside what the call itself waits for.
@@ -64,6 +66,7 @@ impl ClientOptions {
             url: url.into(),
             token: None,
             team: None,
+            traceparent: None,
             retry: RetryLimits::default(),
             timeout: DEFAULT_TIMEOUT,
         }

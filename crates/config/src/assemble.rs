@@ -12,8 +12,9 @@ use crate::mistake::{Mistake, MistakeCode, Origin};
 use crate::secret::Secret;
 use crate::settings::{
     Distributed, Engine, Log, LogFormat, Postgres, PostgresHost, PostgresTls, RabbitMq, Redis,
-    Server, Settings, Sqlite, Tls,
+    Server, Settings, Sqlite, Tls, Trace,
 };
+use crate::url;
 use crate::value::{self, Value};
 
 /// RabbitMQ's ports, without TLS and with it.
@@ -133,8 +134,30 @@ pub(crate) fn settings(merged: &Merged, mistakes: &mut Vec<Mistake>) -> Option<S
         server: server(merged, mistakes)?,
         engine,
         log: Log { format, filter },
+        trace: trace(merged, mistakes),
     };
     mistakes.is_empty().then_some(settings)
+}
+
+/// Where traces go. What else is said of them counts only with a collector.
+fn trace(merged: &Merged, mistakes: &mut Vec<Mistake>) -> Option<Trace> {
+    let endpoint = merged.optional_text("trace.endpoint")?;
+    let Some(Value::Ratio(ratio)) = merged.value("trace.ratio") else {
+        return None;
+    };
+    let headers = merged.secret("trace.headers");
+    let headers = headers.map_or(Ok(Vec::new()), |headers| url::headers(headers.reveal()));
+    let headers = headers.unwrap_or_else(|(code, message)| {
+        let at = merged.origin("trace.headers");
+        mistakes.push(Mistake::new(code, at, message).key("trace.headers"));
+        Vec::new()
+    });
+    Some(Trace {
+        endpoint,
+        headers,
+        ratio: *ratio,
+        service: merged.text("trace.service"),
+    })
 }
 
 fn server(merged: &Merged, mistakes: &mut Vec<Mistake>) -> Option<Server> {

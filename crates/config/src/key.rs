@@ -200,6 +200,17 @@ keys! {
         "What log lines look like: for people, or one JSON object per line.";
     "log.filter": Kind::Text, ["COLLECTIVE_LOG"], Some("info"), Any,
         "Which log lines, such as `warn` or `collective_server=debug,info`.";
+
+    "trace.endpoint": Kind::HttpUrl, ["OTEL_EXPORTER_OTLP_ENDPOINT"], None, Any,
+        "The collector that takes traces by OTLP over HTTP, such as `http://localhost:4318`; `/v1/traces` is added to it. Without it no traces are made.";
+    "trace.headers": Kind::Secret, ["OTEL_EXPORTER_OTLP_HEADERS"], None, Any,
+        "What is sent with each batch, as `NAME=VALUE,NAME=VALUE`, values percent-encoded.";
+    "trace.headers_file": Kind::SecretFile("trace.headers"), [], None, Any,
+        "A file that holds `trace.headers`.";
+    "trace.ratio": Kind::Ratio, [], Some("1"), Any,
+        "The part of the traces that begin here which is kept. A caller's decision on its own trace comes before it.";
+    "trace.service": Kind::Text, ["OTEL_SERVICE_NAME"], Some("collective"), Any,
+        "What the server is called in traces.";
 }
 
 /// Variables that start with `COLLECTIVE_` and are no settings of a server:

@@ -28,9 +28,9 @@ pub use mistake::{Mistake, MistakeCode, Mistakes, Origin};
 pub use secret::Secret;
 pub use settings::{
     Distributed, Engine, Log, LogFormat, Postgres, PostgresHost, PostgresTls, RabbitMq, Redis,
-    Server, Settings, Sqlite, Tls,
+    Server, Settings, Sqlite, Tls, Trace,
 };
-pub use value::Kind;
+pub use value::{Kind, Ratio};
 
 use assemble::Merged;
 use given::{Given, Notes};

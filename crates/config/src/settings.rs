@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use collective_core::Span;
 
 use crate::secret::Secret;
+use crate::value::Ratio;
 
 /// All that a server is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Settings {
     pub engine: Engine,
     /// What it says of itself.
     pub log: Log,
+    /// Where its traces go, if anywhere.
+    pub trace: Option<Trace>,
 }
 
 /// Where and how a server listens.
@@ -188,4 +191,17 @@ pub struct Log {
     pub format: LogFormat,
     /// Which lines.
     pub filter: String,
+}
+
+/// Where traces go, and which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The collector's address.
+    pub endpoint: String,
+    /// What is sent with each batch.
+    pub headers: Vec<(String, Secret)>,
+    /// The part of the traces that is kept.
+    pub ratio: Ratio,
+    /// What the server is called in them.
+    pub service: String,
 }

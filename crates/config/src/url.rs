@@ -18,6 +18,59 @@ pub(crate) fn form(server: &str) -> &'static str {
     }
 }
 
+/// Whether it is an address that can be called over HTTP. It isn't repeated if it
+/// holds a password.
+pub(crate) fn is_callable(text: &str) -> Result<(), Wrong> {
+    let rest = match text.split_once("://") {
+        Some(("http", rest)) => rest,
+        Some(("https", _)) => {
+            return Err(bad(
+                "needs TLS, which isn't spoken with collectors: name one beside the server, which can hand on, or nothing",
+            ));
+        }
+        _ => return Err(bad("is not an address such as http://localhost:4318")),
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err(bad("carries a user or a password: set trace.headers_file"));
+    }
+    if rest.contains(['?', '#']) || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(bad("is more than an address"));
+    }
+    let (host, port) = host_and_port(authority)?;
+    let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    if host.is_empty() || !port_fits {
+        return Err(bad("has no host, or a port that is none"));
+    }
+    Ok(())
+}
+
+/// Headers of the form `NAME=VALUE,NAME=VALUE` (OpenTelemetry, "OTLP exporter
+/// configuration"). Nothing of them is repeated in the message.
+pub(crate) fn headers(text: &str) -> Result<Vec<(String, Secret)>, Wrong> {
+    let pairs = text
+        .split(',')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let (name, value) = pair
+                .split_once('=')
+                .ok_or_else(|| bad("is not NAME=VALUE,NAME=VALUE"))?;
+            let (name, value) = (name.trim(), decoded(value.trim())?);
+            let name_fits = !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+            let value_fits = value.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+            if !name_fits || !value_fits {
+                return Err(bad("has a name or a value that no header can have"));
+            }
+            Ok((name.to_owned(), Secret::new(value)))
+        })
+        .collect()
+}
+
 /// The keys that a URL says something of, without their section.
 pub(crate) fn parts(server: &'static str, url: &str) -> Result<Vec<(&'static str, Value)>, Wrong> {
     let (scheme, rest) = url.split_once("://").ok_or_else(|| bad("is not a URL"))?;

@@ -36,6 +36,8 @@ pub enum Kind {
     Size(u64),
     /// A length of time such as `5s`, in milliseconds between these.
     Span(u64, u64),
+    /// A part of a whole, 0 to 1.
+    Ratio,
     /// An address and port.
     Address,
     /// One of these words.
@@ -44,6 +46,8 @@ pub enum Kind {
     Path,
     /// A password.
     Secret,
+    /// An address that is called over HTTP; it holds no password.
+    HttpUrl,
     /// A URL of this kind of server; it may hold a password.
     Url(&'static str),
     /// A file that holds the value of this key.
@@ -64,7 +68,9 @@ impl Kind {
                 Span::from_millis(least),
                 Span::from_millis(most)
             ),
+            Self::Ratio => "0 to 1".to_owned(),
             Self::Address => "ADDRESS:PORT".to_owned(),
+            Self::HttpUrl => "http://HOST:PORT".to_owned(),
             Self::Choice(words) => words
                 .iter()
                 .map(|word| format!("`{word}`"))
@@ -77,6 +83,33 @@ impl Kind {
     }
 }
 
+/// A part of a whole, in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ratio(u32);
+
+impl Ratio {
+    /// All of it.
+    const WHOLE: f64 = 1_000_000.0;
+
+    /// None for what isn't between 0 and 1.
+    fn new(part: f64) -> Option<Self> {
+        (0.0..=1.0)
+            .contains(&part)
+            .then(|| Self((part * Self::WHOLE).round() as u32))
+    }
+
+    /// As a number from 0 to 1.
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.0) / Self::WHOLE
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_f64().fmt(f)
+    }
+}
+
 /// A value that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
@@ -85,6 +118,7 @@ pub(crate) enum Value {
     Flag(bool),
     Number(u64),
     Span(Span),
+    Ratio(Ratio),
     Address(SocketAddr),
     Path(PathBuf),
     Secret(Secret),
@@ -99,6 +133,7 @@ impl fmt::Display for Value {
             Self::Flag(flag) => flag.fmt(f),
             Self::Number(number) => number.fmt(f),
             Self::Span(span) => span.fmt(f),
+            Self::Ratio(ratio) => ratio.fmt(f),
             Self::Address(address) => address.fmt(f),
             Self::Path(path) => path.display().fmt(f),
             Self::Secret(_) => f.write_str("***"),
@@ -149,6 +184,15 @@ pub(crate) fn from_text(kind: Kind, text: &str) -> Result<Value, Wrong> {
             }
             Ok(Value::Span(span))
         }
+        Kind::Ratio => {
+            let ratio = text.trim().parse().map_err(|_| bad("a number"))?;
+            let ratio = Ratio::new(ratio).ok_or_else(|| out_of_bounds(kind, text))?;
+            Ok(Value::Ratio(ratio))
+        }
+        Kind::HttpUrl => {
+            crate::url::is_callable(text)?;
+            Ok(Value::Text(text.to_owned()))
+        }
         Kind::Address => {
             let address = text.parse().map_err(|_| bad("an address and port"))?;
             Ok(Value::Address(address))
@@ -185,6 +229,9 @@ pub(crate) fn from_toml(kind: Kind, value: &DeValue<'_>) -> Result<Value, Wrong>
         (Kind::Count(..), _) => Err(wanted("a whole number")),
         (Kind::Size(_), DeValue::String(text)) => from_text(kind, text),
         (Kind::Size(_), _) => Err(wanted("a whole number or a text")),
+        (Kind::Ratio, DeValue::Integer(number)) => from_text(kind, number.as_str()),
+        (Kind::Ratio, DeValue::Float(number)) => from_text(kind, number.as_str()),
+        (Kind::Ratio, _) => Err(wanted("a number")),
         (Kind::List, DeValue::Array(items)) => {
             let texts = items.iter().map(|item| match item.get_ref() {
                 DeValue::String(text) if !text.trim().is_empty() => Ok(text.to_string()),

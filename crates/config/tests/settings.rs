@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use collective_config::{
-    Engine, Flag, For, Inputs, KEYS, Kind, Loaded, Mistakes, Origin, PostgresTls, Tls, load,
+    Engine, Flag, Inputs, KEYS, Kind, Loaded, Mistakes, Origin, PostgresTls, Tls, load,
 };
 use tempfile::TempDir;
 
@@ -450,9 +450,80 @@ fn an_empty_variable_says_nothing() {
 #[test]
 fn a_flag_can_hold_no_secret() {
     for key in KEYS.iter().filter(|key| key.is_secret()) {
-        assert_eq!(key.engine, For::Distributed);
+        assert!(key.counts_for(true), "{}", key.name);
         let case = Case::new("[engine]\nkind = \"distributed\"\n");
         let read = std::panic::catch_unwind(|| case.flag("--x", key.name, "hunter2").load());
         assert!(read.is_err(), "{} can be set by a flag", key.name);
+    }
+}
+
+#[test]
+fn traces_go_nowhere_until_a_collector_is_named() {
+    let case = Case::new("[trace]\nratio = 0.25\nservice = \"team\"\n");
+    assert_eq!(case.load().unwrap().settings.trace, None);
+
+    let case = case.variable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
+    let trace = case.load().unwrap().settings.trace.unwrap();
+    assert_eq!(trace.endpoint, "http://localhost:4318");
+    assert_eq!(
+        (trace.ratio.as_f64(), trace.service.as_str()),
+        (0.25, "team")
+    );
+
+    let case = case
+        .variable("COLLECTIVE_TRACE_RATIO", "1")
+        .variable("OTEL_EXPORTER_OTLP_HEADERS", "x-key=a%20b%2Cc, x-more=2");
+    let loaded = case.load().unwrap();
+    assert_eq!(entry(&loaded, "trace.headers").0.as_deref(), Some("***"));
+    let trace = loaded.settings.trace.unwrap();
+    assert_eq!(trace.ratio.as_f64(), 1.0);
+    let headers: Vec<(&str, &str)> = trace
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.reveal()))
+        .collect();
+    assert_eq!(headers, [("x-key", "a b,c"), ("x-more", "2")]);
+}
+
+#[test]
+fn what_no_collector_can_be_is_told_without_its_secret() {
+    for (name, value, told) in [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://h:4318", "needs TLS"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "h:4318", "is not an address"),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://h:99999",
+            "a port that is none",
+        ),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://:4318", "has no host"),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://u:hush@h",
+            "carries a user",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://h/?a=hush",
+            "more than an address",
+        ),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "hush", "NAME=VALUE"),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "a b=hush",
+            "no header can have",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "a=hush%0A",
+            "no header can have",
+        ),
+        ("COLLECTIVE_TRACE_RATIO", "1.01", "0 to 1"),
+        ("COLLECTIVE_TRACE_RATIO", "NaN", "0 to 1"),
+        ("COLLECTIVE_TRACE_RATIO", "some", "is not a number"),
+    ] {
+        let case = Case::new("[trace]\nendpoint = \"http://localhost:4318\"\n");
+        let text = case.variable(name, value).told();
+        assert!(text.contains(told), "{name}={value}: {text}");
+        assert!(!text.contains("hush"), "{name}={value}: {text}");
     }
 }

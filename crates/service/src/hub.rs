@@ -13,8 +13,11 @@ use collective_core::ports::{
 use collective_core::{Code, KeyId, Rejection, Span, TeamName, Timestamp};
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::leases::Turns;
+use crate::trace;
 
 /// The adapters that a hub stands on.
 #[derive(Clone)]
@@ -178,13 +181,20 @@ impl Hub {
         F: for<'t> FnOnce(&'t mut dyn Tx) -> BoxFuture<'t, Result<T, Failed>> + Send + 'static,
     {
         let hub = self.clone();
+        let span = tracing::info_span!("commit", collective.events = Empty, "error.type" = Empty);
+        let of_commit = span.clone();
         let carried_out = async move {
             let (value, events) = store::write(hub.store(), team.as_ref(), work)
                 .await
-                .map_err(Rejection::from)?;
+                .map_err(Rejection::from)
+                .inspect_err(|rejection| {
+                    of_commit.record("error.type", rejection.code().as_str());
+                })?;
+            of_commit.record("collective.events", trace::count(events.len()));
             hub.announce(&events).await;
             Ok(value)
-        };
+        }
+        .instrument(span);
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => runtime.spawn(carried_out).await.unwrap_or_else(|error| {
                 Err(Rejection::new(
@@ -214,7 +224,12 @@ impl Hub {
         }
         // The commands are committed. Whoever waits looks at the store again
         // by itself in a few seconds, so a bus that is down is not their failure.
-        if let Err(error) = self.bus().publish(events).await {
+        let span = tracing::info_span!(
+            "publish",
+            otel.kind = "producer",
+            collective.events = events.len()
+        );
+        if let Err(error) = self.bus().publish(events).instrument(span).await {
             tracing::warn!(%error, events = events.len(), "committed events were not published");
         }
     }

@@ -25,6 +25,7 @@ pub mod schedules;
 mod schemas;
 pub mod status;
 pub mod tasks;
+mod trace;
 mod wait;
 
 pub use hub::{Hub, Ports, Shared};

@@ -19,8 +19,10 @@ use collective_core::ports::{BusError, Duty, Offer, Post};
 use collective_core::task::{Lane, Priority, Task, TaskState};
 use collective_core::{Rejection, Span, TaskId, TeamName, Timestamp};
 use tokio::time::Instant;
+use tracing::Instrument;
+use tracing::field::Empty;
 
-use crate::{Hub, Shared, duty};
+use crate::{Hub, Shared, duty, trace};
 
 /// Events that one round tells. Large enough that confirms are shared by many,
 /// small enough that little is told again after a crash.
@@ -136,11 +138,21 @@ impl Relay {
             self.find_lanes().await?;
         }
         let offers = offers(&self.hub, &self.lanes, &events).await?;
+        let span = tracing::info_span!(
+            "relay",
+            otel.kind = "producer",
+            otel.status_code = Empty,
+            messaging.system = "rabbitmq",
+            "messaging.operation.type" = "send",
+            messaging.batch.message_count = trace::count(events.len()),
+            collective.offers = trace::count(offers.len()),
+        );
         let told = async {
             self.hub.bus().publish(&events).await?;
             self.shared.broker.offer(&offers).await
         };
-        if let Err(error) = told.await {
+        if let Err(error) = told.instrument(span.clone()).await {
+            span.record("otel.status_code", "ERROR");
             return Ok(Err(error));
         }
         let mut up_to: BTreeMap<TeamName, u64> = BTreeMap::new();

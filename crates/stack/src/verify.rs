@@ -3,6 +3,8 @@
 //! Each line passes, fails, or is skipped with the reason. Nothing that only
 //! looks healthy counts: passwords are used, rules are asked for, a task is done.
 
+mod trail;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::compose::exec;
 use crate::container::Container;
 use crate::error::StackError;
 use crate::stack::Stack;
+
+use trail::Trail;
 
 /// How long the task may take, from being added to being done.
 const TASK_LIMIT: &str = "60s";
@@ -81,7 +85,21 @@ pub fn verify(stack: &Stack, mut tell: impl FnMut(&Proof)) -> Result<Vec<Proof>,
     add(vec![of("scrape targets", targets(stack, &containers))]);
     add(vec![of("rules", rules(stack, &containers))]);
     stack.runner().go_on()?;
-    add(vec![of("task", task(stack, &containers))]);
+    let trail = Trail::new()?;
+    add(vec![of("task", task(stack, &containers, &trail))]);
+    // Without a task the trail is that of a request that only looks.
+    if proofs
+        .last()
+        .is_some_and(|proof| proof.outcome == Outcome::Skipped)
+    {
+        trail.leave(stack, &containers)?;
+    }
+    let mut add = |new: Proof| {
+        tell(&new);
+        proofs.push(new);
+    };
+    add(of("log line", trail.line(stack, &containers)));
+    add(of("trace", trail.spans(stack, &containers)));
     Ok(proofs)
 }
 
@@ -351,7 +369,11 @@ fn rules(stack: &Stack, containers: &[Container]) -> Result<(Outcome, String), S
 }
 
 /// One real task: added at the server, kept, offered, taken by a worker, done.
-fn task(stack: &Stack, containers: &[Container]) -> Result<(Outcome, String), StackError> {
+fn task(
+    stack: &Stack,
+    containers: &[Container],
+    trail: &Trail,
+) -> Result<(Outcome, String), StackError> {
     let Some(server) = running(containers, "server") else {
         return Ok(away("server"));
     };
@@ -369,15 +391,12 @@ fn task(stack: &Stack, containers: &[Container]) -> Result<(Outcome, String), St
     let queue = stack
         .value("WORKER_QUEUE")
         .unwrap_or_else(|| "default".to_owned());
-    let call = exec(
-        server,
-        None,
-        ["collective", "--json", "task", "add", "stack verify"],
-    )
-    .args([
-        "--queue", &queue, "--prompt", PROMPT, "--wait", "--for", TASK_LIMIT,
-    ])
-    .limit(TASK_CALL_LIMIT);
+    let call = trail
+        .call(server, ["--json", "task", "add", "stack verify"])
+        .args([
+            "--queue", &queue, "--prompt", PROMPT, "--wait", "--for", TASK_LIMIT,
+        ])
+        .limit(TASK_CALL_LIMIT);
     let ran = stack.runner().look(&call)?;
     Ok(match () {
         () if !ran.is_good() => (Outcome::Failed, ran.said()),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 use collective_config::{Flag, Loaded, Settings};
-use collective_server::telemetry::{self, LogFormat, LogOptions, LogTarget};
+use collective_server::telemetry::{self, LogError, LogOptions, LogTarget, TraceOptions};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -140,11 +140,12 @@ impl UpArgs {
 
 /// Sets logging up as the settings say.
 pub(crate) fn start_log_of(settings: &Settings, color: bool) -> Result<(), CliError> {
-    start_log(
-        settings::log_format(settings),
-        settings.log.filter.clone(),
-        color,
-    )
+    let options = LogOptions {
+        format: settings::log_format(settings),
+        filter: settings.log.filter.clone(),
+        ..log_options(color)
+    };
+    start(&options, settings::trace_options(settings).as_ref())
 }
 
 /// What is said once it listens.
@@ -194,18 +195,33 @@ fn say(out: &Output, note: &ServerNote, folder: &DataFolder) -> Result<(), CliEr
     out.facts(&facts)
 }
 
-/// Sets logging up, to standard error.
-pub(crate) fn start_log(format: LogFormat, filter: String, color: bool) -> Result<(), CliError> {
+/// Sets logging up for a command that is no server.
+pub(crate) fn start_log(
+    filter: String,
+    color: bool,
+    traces: Option<&TraceOptions>,
+) -> Result<(), CliError> {
     let options = LogOptions {
-        format,
-        target: LogTarget::Stderr,
         filter,
-        color,
+        ..log_options(color)
     };
-    telemetry::init(&options).map_err(|error| {
-        CliError::usage(
-            error.to_string(),
-            "write a filter such as `info` or `collective_server=debug,info`",
-        )
+    start(&options, traces)
+}
+
+fn log_options(color: bool) -> LogOptions {
+    LogOptions {
+        target: LogTarget::Stderr,
+        color,
+        ..LogOptions::default()
+    }
+}
+
+fn start(options: &LogOptions, traces: Option<&TraceOptions>) -> Result<(), CliError> {
+    telemetry::init(options, traces).map_err(|error| {
+        let hint = match error {
+            LogError::Trace(_) => "mend trace.endpoint or trace.headers: collective config show",
+            _ => "write a filter such as `info` or `collective_server=debug,info`",
+        };
+        CliError::usage(error.to_string(), hint)
     })
 }

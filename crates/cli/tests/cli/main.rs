@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod agents;
+mod collector;
 mod config;
 mod connection;
 mod help;
@@ -14,3 +15,4 @@ mod nouns;
 mod runs;
 mod stack;
 mod support;
+mod traces;

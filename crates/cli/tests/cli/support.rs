@@ -57,7 +57,8 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_collective"));
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            if name.starts_with("COLLECTIVE_") || name == "TRACEPARENT" {
+            let is_ours = name.starts_with("COLLECTIVE_") || name.starts_with("OTEL_");
+            if is_ours || name == "TRACEPARENT" {
                 command.env_remove(name);
             }
         }
@@ -107,18 +108,28 @@ impl Home {
 
     /// The same, with its output in a file of its own.
     pub(crate) fn start_into(&self, file: &str, arguments: &[&str]) -> Running {
+        self.spawn_into(file, &mut self.command(arguments))
+    }
+
+    fn spawn_into(&self, file: &str, command: &mut Command) -> Running {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(self.path(file))
             .unwrap();
-        let child = self
-            .command(arguments)
+        let child = command
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .unwrap();
         Running(child)
+    }
+
+    /// Starts a command that goes on, with variables set.
+    pub(crate) fn start_with(&self, env: &[(&str, &str)], arguments: &[&str]) -> Running {
+        let mut command = self.command(arguments);
+        command.envs(env.iter().copied());
+        self.spawn_into("log", &mut command)
     }
 
     /// What commands that go on have said.

@@ -35,6 +35,8 @@ pub(super) struct Job {
     pub(super) held: Held,
     pub(super) stop_now: CancellationToken,
     pub(super) claim: Claim,
+    /// The attempt's place in its task's trace.
+    pub(super) traceparent: Option<String>,
 }
 
 /// Why the command was stopped, if it was.
@@ -71,6 +73,9 @@ impl Job {
                 }
             }
         };
+        if let Some(state) = state {
+            tracing::Span::current().record("collective.state", state.as_str());
+        }
         tell(
             &self.news,
             News::Ended {
@@ -310,7 +315,7 @@ impl Job {
                 number: task.number,
                 epoch: task.epoch,
                 lease: self.claim.token,
-                traceparent: task.spec.traceparent.clone(),
+                traceparent: self.traceparent.clone(),
             },
             input: task.spec.input.clone(),
             dependencies: self.claim.dependencies.iter().map(dependency).collect(),

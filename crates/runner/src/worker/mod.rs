@@ -28,6 +28,7 @@ use collective_core::{AgentName, Code, Span, TaskId, TeamName};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::attempt::Delivery;
 use crate::preset::failure::Rules;
@@ -83,6 +84,17 @@ pub struct WorkerOptions {
     pub lease: Span,
     /// What it runs.
     pub work: Work,
+    /// Opens the span of an attempt.
+    pub open_span: OpenSpan,
+}
+
+/// Opens the span of an attempt in its task's trace, and gives its place there as
+/// a `traceparent`, if traces are made.
+pub type OpenSpan = fn(&Claim) -> (tracing::Span, Option<String>);
+
+/// For a worker that makes no traces.
+pub fn no_span(_: &Claim) -> (tracing::Span, Option<String>) {
+    (tracing::Span::none(), None)
 }
 
 /// What happens at a worker, for whoever shows it.
@@ -285,16 +297,19 @@ impl Worker {
             title: claim.task.spec.title.clone(),
             attempt: claim.task.epoch,
         });
+        let (span, place) = (self.options.open_span)(&claim);
+        let traceparent = place.or_else(|| claim.task.spec.traceparent.clone());
         let job = job::Job {
             options: Arc::clone(&self.options),
-            client: self.client.clone(),
+            client: self.client.with_traceparent(traceparent.clone()),
+            traceparent,
             run: Arc::clone(&self.run),
             news: self.news.clone(),
             held: beats.hold(claim.task.id, claim.token),
             stop_now: stop.now.clone(),
             claim,
         };
-        jobs.spawn(job.work());
+        jobs.spawn(job.work().instrument(span));
     }
 
     /// Waits for what runs; each job sees by itself that it is to stop now.

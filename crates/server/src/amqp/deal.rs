@@ -14,6 +14,7 @@ use collective_core::{Code, Rejection, Span};
 use collective_service::{agents, leases};
 use futures_util::FutureExt;
 use serde::Serialize;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::order::{Order, Registered, Registration, known};
@@ -21,6 +22,7 @@ use crate::http::app::App;
 use crate::http::auth::{principal, within};
 use crate::http::problem::to_outside;
 use crate::telemetry::events::{ReportDealtWith, ReportEnd};
+use crate::telemetry::trace::{self, TraceContext};
 
 /// The header with the API key.
 const KEY_HEADER: &str = "collective-key";
@@ -61,7 +63,18 @@ pub(super) async fn with(app: App, broker: Arc<dyn Broker>, mut report: Box<dyn 
         team: report.header(TEAM_HEADER).map(str::to_owned),
         idempotency_key: report.header(IDEMPOTENCY_HEADER).map(str::to_owned),
     };
-    let end = letter.carry_out(&app, &*broker).await;
+    let span = tracing::info_span!(
+        "report",
+        otel.name = format!("{kind} report"),
+        otel.kind = "consumer",
+        messaging.system = "rabbitmq",
+        "messaging.operation.type" = "process",
+        collective.request_id = id,
+        collective.team = tracing::field::Empty,
+    );
+    let caller = report.header("traceparent").and_then(TraceContext::parse);
+    trace::begin_at(&span, caller.as_ref());
+    let end = letter.carry_out(&app, &*broker).instrument(span).await;
     let answer = match &end {
         End::Answered(answer) => Some(answer.clone()),
         End::Refused(rejection) | End::Buried(rejection) => Some(refusal(rejection, &id)),

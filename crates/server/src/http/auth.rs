@@ -22,7 +22,10 @@ impl FromRequestParts<App> for Who {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
         match principal(app, bearer(&parts.headers), team(&parts.headers)).await {
-            Ok(principal) => Ok(Self(principal)),
+            Ok(principal) => {
+                tracing::Span::current().record("collective.team", principal.team.as_str());
+                Ok(Self(principal))
+            }
             Err(refused) if refused.rejection().code() == Code::Unauthenticated => {
                 Err(unauthenticated(app, parts, refused).await)
             }

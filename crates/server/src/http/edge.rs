@@ -5,23 +5,29 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use collective_api::REQUEST_ID_HEADER;
 use collective_core::{Code, Rejection};
 use futures_util::FutureExt;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::app::App;
 use super::problem::Refused;
 use super::request_id::RequestId;
-use crate::telemetry::events::RequestServed;
+use super::trace_context::caller;
+use crate::telemetry::events::{RequestServed, known};
+use crate::telemetry::trace;
 
 /// How long a request may take until its answer begins: the longest long-poll
 /// (`limits::MAX_WAIT`, 55 s), and time to read a body and to commit.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
-/// Probes come from machines that know an address, not a name.
+/// Probes come from machines that know an address, not a name, and tell nothing.
 const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+/// What monitoring asks for all the time: no traces, and by address as well.
+const METRICS: &str = "/metrics";
 /// The label of requests that no route matches, whatever their path.
 const UNMATCHED: &str = "unmatched";
 
@@ -32,14 +38,24 @@ pub(crate) async fn edge(State(app): State<App>, mut request: Request, next: Nex
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
 
-    let host = if PROBES.contains(&route) {
+    let is_probe = PROBES.contains(&route);
+    let host = if is_probe {
         Ok(())
     } else {
-        app.hosts.check(request.uri(), request.headers())
+        let by_address = route == METRICS;
+        app.hosts
+            .check(request.uri(), request.headers(), by_address)
     };
+    let caller = caller(request.headers());
+    let span = if is_probe || route == METRICS {
+        tracing::Span::none()
+    } else {
+        span(&method, route, &id)
+    };
+    trace::begin_at(&span, caller.as_ref());
     request.extensions_mut().insert(id.clone());
     let mut response = match host {
-        Ok(()) => bounded(request, next).await,
+        Ok(()) => bounded(request, next).instrument(span.clone()).await,
         Err(rejection) => Refused::from(rejection).into_response(),
     };
 
@@ -63,15 +79,44 @@ pub(crate) async fn edge(State(app): State<App>, mut request: Request, next: Nex
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
+    let status = response.status();
+    // OTLP has no unsigned numbers: they would arrive as text.
+    span.record("http.response.status_code", i64::from(status.as_u16()));
+    if let Some(refused) = &refused {
+        span.record("error.type", refused.rejection().code().as_str());
+    }
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+    let place = trace::current(&span);
     app.metrics.emit(&RequestServed {
+        trace: place.as_ref().or(caller.as_ref()),
+        is_followed: caller.as_ref().is_some_and(|caller| caller.is_sampled()),
         id: id.as_str(),
         method: &method,
         route,
-        status: response.status().as_u16(),
+        status: status.as_u16(),
         rejection: refused.as_ref().map(Refused::rejection),
         took: started.elapsed(),
     });
     response
+}
+
+/// The span of a request: what was asked for by its form, never by its content.
+fn span(method: &Method, route: &str, id: &RequestId) -> tracing::Span {
+    let method = known(method);
+    tracing::info_span!(
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+        "error.type" = Empty,
+        collective.request_id = id.as_str(),
+        collective.team = Empty,
+    )
 }
 
 /// The answer of the route, or a refusal in its place if it took too long or panicked.

@@ -4,7 +4,7 @@
 //! server on loopback as if it were its own origin; the `Host` header shows it.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::http::{HeaderMap, Uri, header};
 use collective_core::{Code, Rejection};
@@ -30,8 +30,15 @@ impl Hosts {
         Self::Only(loopback.chain(allowed).collect())
     }
 
-    /// Refuses a request that was sent to a name that isn't ours.
-    pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
+    /// Refuses a request that was sent to a name that isn't ours. `by_address`
+    /// lets it be sent to any address as well: rebinding needs a name, so a page
+    /// that asks an address was served by that address.
+    pub(crate) fn check(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        by_address: bool,
+    ) -> Result<(), Rejection> {
         let Self::Only(names) = self else {
             return Ok(());
         };
@@ -42,7 +49,7 @@ impl Hosts {
                 .and_then(|value| value.to_str().ok()),
         };
         let name = asked.map(without_port).unwrap_or_default();
-        if names.contains(&name.to_ascii_lowercase()) {
+        if names.contains(&name.to_ascii_lowercase()) || (by_address && is_address(name)) {
             return Ok(());
         }
         Err(Rejection::new(
@@ -64,12 +71,26 @@ fn without_port(host: &str) -> &str {
     }
 }
 
+fn is_address(host: &str) -> bool {
+    let v6 = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    match v6 {
+        Some(v6) => v6.parse::<Ipv6Addr>().is_ok(),
+        None => host.parse::<Ipv4Addr>().is_ok(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::http::HeaderValue;
 
     fn answers(listen: &str, allowed: &[&str], host: &str) -> bool {
+        asked(listen, allowed, host, false)
+    }
+
+    fn asked(listen: &str, allowed: &[&str], host: &str, by_address: bool) -> bool {
         let allowed: Vec<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
         let mut headers = HeaderMap::new();
         headers.insert(
@@ -77,7 +98,7 @@ mod tests {
             HeaderValue::from_str(host).expect("a header value"),
         );
         Hosts::new(listen.parse().expect("an address"), &allowed)
-            .check(&Uri::from_static("/healthz"), &headers)
+            .check(&Uri::from_static("/metrics"), &headers, by_address)
             .is_ok()
     }
 
@@ -97,6 +118,33 @@ mod tests {
             assert!(!answers(HERE, &[], host), "{host}");
         }
         assert!(answers(HERE, &["Team.example"], "team.example:443"));
+    }
+
+    #[test]
+    fn metrics_are_asked_for_by_any_address_and_by_no_foreign_name() {
+        let scraped = |host| asked("0.0.0.0:7420", &["team.example"], host, true);
+        for host in [
+            "172.18.0.9:7420",
+            "172.18.0.9",
+            "[fd00::9]:7420",
+            "team.example",
+        ] {
+            assert!(scraped(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "172.18.0.9.evil.example",
+            "[evil]",
+            "1.2.3",
+            "",
+        ] {
+            assert!(!scraped(host), "{host}");
+        }
+        assert!(!answers(
+            "0.0.0.0:7420",
+            &["team.example"],
+            "172.18.0.9:7420"
+        ));
     }
 
     #[test]

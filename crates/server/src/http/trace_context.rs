@@ -3,10 +3,15 @@
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use collective_core::task::TaskSpec;
+use tracing::Span;
 
-/// The caller's `traceparent`, if it sent a valid one; an invalid one counts as none (section 3.2.2).
+use crate::telemetry::trace::{self, TraceContext};
+
+/// The caller's `traceparent`, if it sent a valid one; otherwise the request's
+/// own place, if traces are on.
 pub(crate) struct TraceParent(Option<String>);
 
 impl TraceParent {
@@ -25,66 +30,27 @@ impl<S: Sync> FromRequestParts<S> for TraceParent {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let mut sent = parts.headers.get_all("traceparent").iter();
-        let parent = match (sent.next(), sent.next()) {
-            (Some(only), None) => only.to_str().ok().filter(|text| is_valid(text)),
-            _ => None,
-        };
-        Ok(Self(parent.map(str::to_owned)))
+        let caller = caller(&parts.headers);
+        let parent = caller.or_else(|| trace::current(&Span::current()));
+        Ok(Self(parent.map(|parent| parent.to_string())))
     }
 }
 
-/// `version-traceid-parentid-flags`, in lower-case hex. Later versions may append more.
-fn is_valid(text: &str) -> bool {
-    const LEN_OF_VERSION_0: usize = 55;
-    let mut fields = text.splitn(5, '-');
-    let mut hex = |len: usize| {
-        fields.next().filter(|field| {
-            field.len() == len
-                && field
-                    .bytes()
-                    .all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
-        })
+/// The caller's place in its trace, if it sent one, and one only.
+pub(crate) fn caller(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut sent = headers.get_all("traceparent").iter();
+    let (Some(only), None) = (sent.next(), sent.next()) else {
+        return None;
     };
-    let (Some(version), Some(trace), Some(parent), Some(_flags)) =
-        (hex(2), hex(32), hex(16), hex(2))
-    else {
-        return false;
-    };
-    let zero = |field: &str| field.bytes().all(|b| b == b'0');
-    let length_fits = match version {
-        "ff" => false,
-        "00" => text.len() == LEN_OF_VERSION_0,
-        _ => text.len() <= collective_core::limits::MAX_LABEL_LEN,
-    };
-    length_fits && !zero(trace) && !zero(parent)
+    let state = headers
+        .get("tracestate")
+        .and_then(|value| value.to_str().ok());
+    Some(TraceContext::parse(only.to_str().ok()?)?.with_state(state))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-
-    #[test]
-    fn only_what_the_specification_allows_is_a_trace() {
-        for (text, valid) in [
-            (format!("00-{TRACE}-00f067aa0ba902b7-01"), true),
-            (format!("cc-{TRACE}-00f067aa0ba902b7-01-what-comes"), true),
-            (format!("00-{TRACE}-00f067aa0ba902b7-01-more"), false),
-            (format!("ff-{TRACE}-00f067aa0ba902b7-01"), false),
-            (format!("00-{TRACE}-0000000000000000-01"), false),
-            (format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)), false),
-            (
-                format!("00-{}-00f067aa0ba902b7-01", TRACE.to_uppercase()),
-                false,
-            ),
-            (format!("00-{TRACE}-00f067aa0ba902b7"), false),
-            (String::new(), false),
-        ] {
-            assert_eq!(is_valid(&text), valid, "{text}");
-        }
-    }
 
     #[test]
     fn a_task_with_a_trace_of_its_own_keeps_it() {

@@ -7,6 +7,7 @@ use axum::http::Method;
 use collective_core::{AgentName, Code, Rejection, TaskId, TeamName, text};
 
 use super::metrics::{HttpLabels, Metrics, ReportLabels, RouteLabels};
+use super::trace::TraceContext;
 
 /// Something that happened inside the server.
 pub(crate) trait InternalEvent {
@@ -22,6 +23,10 @@ pub(crate) struct RequestServed<'r> {
     pub(crate) route: &'r str,
     pub(crate) status: u16,
     pub(crate) rejection: Option<&'r Rejection>,
+    /// The trace that it belongs to.
+    pub(crate) trace: Option<&'r TraceContext>,
+    /// Whether its caller keeps that trace.
+    pub(crate) is_followed: bool,
     pub(crate) took: Duration,
 }
 
@@ -56,37 +61,31 @@ impl RequestServed<'_> {
         let (request_id, route, status) = (self.id, self.route, self.status);
         let took_ms = self.took.as_secs_f64() * 1e3;
         let reason = self.rejection.map(ToString::to_string);
+        let trace_id = self.trace.map(TraceContext::trace_id);
         // A server that stops, or a probe that is told so, is no failure.
         let failed = status >= 500 && code.is_some_and(|code| code != Code::Draining);
+        // Who follows a trace looks for its lines. Only who has a key can make them.
+        let is_followed = self.is_followed && status < 400 && route.starts_with("/v1/");
         let code = code.map(Code::as_str);
+        macro_rules! line {
+            ($level:ident, $message:literal) => {
+                tracing::$level!(
+                    request_id, trace_id, method, route, status, code, reason, took_ms, $message
+                )
+            };
+        }
         if failed {
-            tracing::error!(
-                request_id,
-                method,
-                route,
-                status,
-                code,
-                reason,
-                took_ms,
-                "request failed"
-            );
+            line!(error, "request failed");
+        } else if is_followed {
+            line!(info, "request served");
         } else {
-            tracing::debug!(
-                request_id,
-                method,
-                route,
-                status,
-                code,
-                reason,
-                took_ms,
-                "request served"
-            );
+            line!(debug, "request served");
         }
     }
 }
 
 /// The label of a method. Anything may be sent as one, so only known ones have a label of their own.
-fn known(method: &Method) -> &'static str {
+pub(crate) fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
@@ -259,6 +258,9 @@ mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex, PoisonError};
 
+    use tracing_subscriber::Registry;
+    use tracing_subscriber::layer::SubscriberExt;
+
     use super::super::log::lines;
     use super::super::{LogFormat, LogOptions};
     use super::*;
@@ -279,6 +281,8 @@ mod tests {
         }
     }
 
+    const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
     fn logged(event: &impl InternalEvent) -> serde_json::Value {
         let written = Lines::default();
         let writer = written.clone();
@@ -287,8 +291,10 @@ mod tests {
             filter: "debug".to_owned(),
             ..LogOptions::default()
         };
-        let lines = lines(&options, move || writer.clone()).expect("the filter is right");
-        tracing::subscriber::with_default(lines, || Metrics::new().emit(event));
+        let lines = lines(&options, false, move || writer.clone()).expect("the filter is right");
+        tracing::subscriber::with_default(Registry::default().with(lines), || {
+            Metrics::new().emit(event);
+        });
         let written = written.0.lock().unwrap_or_else(PoisonError::into_inner);
         serde_json::from_slice(&written).expect("one line of JSON")
     }
@@ -302,12 +308,15 @@ mod tests {
             route: "/v1/tasks",
             status: 500,
             rejection: Some(&rejection),
+            trace: TraceContext::parse(TRACEPARENT).as_ref(),
+            is_followed: false,
             took: Duration::from_millis(2),
         });
         for (field, value) in [
             ("level", "ERROR"),
             ("message", "request failed"),
             ("request_id", "id-1"),
+            ("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736"),
             ("method", "POST"),
             ("route", "/v1/tasks"),
             ("code", "internal"),
@@ -332,10 +341,32 @@ mod tests {
                 route: "/v1/tasks/{task}",
                 status: code.http_status(),
                 rejection: Some(&rejection),
+                trace: None,
+                is_followed: true,
                 took: Duration::ZERO,
             });
             assert_eq!(line["level"], "DEBUG", "{line}");
         }
+    }
+
+    #[test]
+    fn a_request_whose_caller_keeps_its_trace_is_logged_where_nothing_else_of_it_is() {
+        let level = |route, is_followed| {
+            let line = logged(&RequestServed {
+                id: "id-1",
+                method: &Method::POST,
+                route,
+                status: 201,
+                rejection: None,
+                trace: TraceContext::parse(TRACEPARENT).as_ref(),
+                is_followed,
+                took: Duration::ZERO,
+            });
+            line["level"].as_str().map(str::to_owned)
+        };
+        assert_eq!(level("/v1/tasks", true).as_deref(), Some("INFO"));
+        assert_eq!(level("/v1/tasks", false).as_deref(), Some("DEBUG"));
+        assert_eq!(level("/healthz", true).as_deref(), Some("DEBUG"));
     }
 
     #[test]

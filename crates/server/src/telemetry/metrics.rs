@@ -15,6 +15,7 @@ use super::census::Gauges;
 use super::events::InternalEvent;
 use super::lanes::Lanes;
 use super::process::Process;
+use super::trace::TraceMetrics;
 
 /// From a read out of memory to the longest long-poll.
 const REQUEST_BUCKETS: [f64; 15] = [
@@ -153,6 +154,7 @@ impl Shared {
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
         );
         registry.register_collector(Box::new(Process));
+        registry.register_collector(Box::new(TraceMetrics));
         self
     }
 }

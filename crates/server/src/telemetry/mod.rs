@@ -1,4 +1,4 @@
-//! What the operator sees of a server: log lines and metrics.
+//! What the operator sees of a server: log lines, metrics and traces.
 //!
 //! An internal event is one struct that writes its log line and moves its
 //! metric together (`events`). Task counters follow committed events
@@ -11,5 +11,7 @@ mod lanes;
 mod log;
 pub(crate) mod metrics;
 mod process;
+pub(crate) mod trace;
 
 pub use log::{LogError, LogFormat, LogOptions, LogTarget, init};
+pub use trace::{TraceError, TraceOptions, enter_trace, flush};

@@ -43,10 +43,26 @@ async fn a_probe_needs_no_known_host_name() {
         let request = server.plain(Method::GET, path).header("host", "10.1.2.3");
         assert_eq!(server.send(request).await.status, 200, "{path}");
     }
-    let request = server
-        .plain(Method::GET, "/metrics")
-        .header("host", "10.1.2.3");
-    server.send(request).await.refused(421, "wrong_host");
+}
+
+#[tokio::test]
+async fn metrics_are_asked_for_by_any_address_and_nothing_else_is() {
+    let server = TestServer::start().await;
+    for (path, host, known) in [
+        ("/metrics", "10.1.2.3:7420", true),
+        ("/metrics", "[fd00::1]:7420", true),
+        ("/metrics", "rebound.example:7420", false),
+        ("/v1/status", "10.1.2.3:7420", false),
+        ("/docs", "10.1.2.3:7420", false),
+    ] {
+        let request = server.plain(Method::GET, path).header("host", host);
+        let answer = server.send(request).await;
+        if known {
+            assert_eq!(answer.status, 200, "{path} at {host}");
+        } else {
+            answer.refused(421, "wrong_host");
+        }
+    }
 }
 
 #[tokio::test]

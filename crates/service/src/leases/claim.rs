@@ -19,9 +19,18 @@ use collective_core::{AgentName, Code, QueueName, Rejection, Span, TaskId, TeamN
 use crate::access::{require, require_agent};
 use crate::ledger::Ledger;
 use crate::wait::{LOOK_AGAIN, Waiting, Woken, check_bound};
-use crate::{Hub, agents};
+use crate::{Hub, agents, trace};
 
 /// `POST /v1/leases/claim`.
+#[tracing::instrument(
+    name = "claim leases",
+    skip_all,
+    fields(
+        collective.agent = %request.agent,
+        collective.wait = %request.wait,
+        collective.claims = tracing::field::Empty,
+    )
+)]
 pub async fn claim(
     hub: &Hub,
     who: &Principal,
@@ -189,6 +198,7 @@ async fn claim_now(
     let (team, actor, now) = (who.team.clone(), who.to_string(), hub.now());
     let (name, max, ttl) = (request.agent.clone(), request.max, request.lease);
     let hub_of_work = hub.clone();
+    let span = tracing::Span::current();
     hub.write(&who.team, move |tx| {
         Box::pin(async move {
             let agent = tx
@@ -225,6 +235,12 @@ async fn claim_now(
         })
     })
     .await
+    .inspect(|looked| {
+        span.record(
+            "collective.claims",
+            trace::count(looked.answer.claims.len()),
+        );
+    })
 }
 
 /// What there is for an agent.

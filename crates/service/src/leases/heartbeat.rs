@@ -24,6 +24,11 @@ const PROGRESS_TTL: Span = Span::from_secs(300);
 const MAX_NOTE_LEN: usize = 500;
 
 /// `POST /v1/leases/heartbeat`.
+#[tracing::instrument(
+    name = "keep leases",
+    skip_all,
+    fields(collective.agent = %request.agent, collective.leases = crate::trace::count(request.beats.len()))
+)]
 pub async fn heartbeat(
     hub: &Hub,
     who: &Principal,

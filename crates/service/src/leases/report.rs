@@ -121,6 +121,7 @@ pub async fn release(
 type Told = Result<(Transition, artifacts::Contents), Rejection>;
 
 /// Carries out reports on leases: one commit, each item for itself.
+#[tracing::instrument(name = "settle leases", skip_all, fields(collective.leases = crate::trace::count(reports.len())))]
 async fn report<R, F>(
     hub: &Hub,
     who: &Principal,
