@@ -57,7 +57,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "server",
         knows: &["api", "core", "service"],
-        never: &["reqwest"],
+        never: &["lapin", "redis", "rusqlite", "tokio-postgres"],
     },
     Room {
         name: "client",
