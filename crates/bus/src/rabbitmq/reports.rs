@@ -147,16 +147,20 @@ impl RabbitReport {
         self.delivery.properties.headers().as_ref()
     }
 
-    /// How often it came before.
+    /// How often it came before. RabbitMQ 4.3 counts what is given back unread
+    /// apart from what failed; older ones count both as deliveries.
     fn deliveries(&self) -> u32 {
-        let count = self
-            .headers()
-            .and_then(|headers| headers.inner().get("x-delivery-count"));
-        match count {
-            Some(AMQPValue::LongLongInt(count)) => u32::try_from(*count).unwrap_or(u32::MAX),
-            Some(AMQPValue::LongInt(count)) => u32::try_from(*count).unwrap_or(0),
-            Some(AMQPValue::LongUInt(count)) => *count,
-            _ => u32::from(self.delivery.redelivered),
+        let counts = ["x-acquired-count", "x-delivery-count"].map(|name| self.count(name));
+        let counted = counts.into_iter().flatten().max();
+        counted.unwrap_or_else(|| u32::from(self.delivery.redelivered))
+    }
+
+    fn count(&self, name: &str) -> Option<u32> {
+        match self.headers()?.inner().get(name)? {
+            AMQPValue::LongLongInt(count) => Some(u32::try_from(*count).unwrap_or(u32::MAX)),
+            AMQPValue::LongInt(count) => Some(u32::try_from(*count).unwrap_or(0)),
+            AMQPValue::LongUInt(count) => Some(*count),
+            _ => None,
         }
     }
 

@@ -10,7 +10,7 @@ use collective_core::task::Priority;
 use collective_testkit::servers::RabbitMq;
 use futures_util::StreamExt;
 use lapin::BasicProperties;
-use lapin::options::{BasicConsumeOptions, BasicNackOptions, QueuePurgeOptions};
+use lapin::options::{BasicConsumeOptions, BasicRejectOptions, QueuePurgeOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::time::timeout;
 
@@ -385,11 +385,9 @@ pub(crate) async fn poison_ends_in_the_dead_letters_and_stops_no_queue(server: &
                 .expect("the queue stays")
                 .expect("a delivery");
             deliveries += 1;
-            let back = BasicNackOptions {
-                requeue: true,
-                multiple: false,
-            };
-            delivery.nack(back).await.expect("put back");
+            // What failed is rejected: since RabbitMQ 4.3 a nack counts no failure.
+            let back = BasicRejectOptions { requeue: true };
+            delivery.reject(back).await.expect("put back");
         }
         let dead = client.take("agent.dead").await;
         let headers = dead.properties.headers().as_ref().expect("headers");

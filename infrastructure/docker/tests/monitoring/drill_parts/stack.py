@@ -17,6 +17,7 @@ import urllib.parse
 
 from . import rules
 from .clients import Amqp, Redis, http
+from .collector import Collector
 
 MONITORING = pathlib.Path(__file__).resolve().parents[3] / "monitoring"
 POSTGRES = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), default=None)
@@ -64,7 +65,7 @@ class Stack:
             name: free_port()
             for name in (
                 "prometheus", "alertmanager", "orchestrator", "rabbitmq", "postgres", "redis",
-                "node", "memory", "blackbox", "pg", "amqp", "redis-server", "epmd", "distribution",
+                "node", "memory", "blackbox", "pg", "amqp", "redis-server", "epmd", "distribution", "traces",
             )
         }
         # The system user that servers run as that refuse root.
@@ -243,6 +244,8 @@ class Stack:
             "RABBITMQ_USER": "collective", "RABBITMQ_PASSWORD": PASSWORD,
             "REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(self.ports["redis-server"]), "REDIS_PASSWORD": PASSWORD,
         }
+        self.collector = Collector(self.ports["traces"])
+        env["COLLECTIVE_TRACE_ENDPOINT"] = f"http://127.0.0.1:{self.ports['traces']}"
         listen = f"127.0.0.1:{self.ports['orchestrator']}"
         self.start("orchestrator", [self.binary, "up", "--engine", "distributed", "--listen", listen], env=env)
         wait_for("the server is ready", lambda: http(f"http://{listen}/readyz")[0] == 200)

@@ -6,7 +6,7 @@ import time
 from .clients import Amqp, Redis
 from .data_faults import end, session
 from .fault import Repeat, fault
-from .stack import PASSWORD
+from .stack import PASSWORD, wait_for
 
 
 @fault("1,001 tasks in a queue that no agent serves", round="team", HighTaskBacklog={"queue": "drill-backlog"})
@@ -117,6 +117,18 @@ def locked_table(stack):
     stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK%' OR query = 'SELECT pg_sleep(2);'")
     for repeat in asking:
         repeat.stop()
+
+
+@fault("the collector of the traces is stopped", round="team", limit=90, TraceCollectorDown={})
+def no_collector(stack):
+    asking = traffic(stack)
+    wait_for("the collector gets spans", lambda: stack.collector.spans_came, 30)
+    stack.collector.stop()
+    yield
+    stack.collector.begin()
+    # The next span that is sent says that it is back.
+    wait_for("spans arrive again", lambda: stack.query("orchestrator_trace_collector_up == 1"), 60)
+    asking.stop()
 
 
 @fault("the server's role may not log in to PostgreSQL any more", round="locked out", limit=90,
