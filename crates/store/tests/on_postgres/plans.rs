@@ -31,6 +31,15 @@ async fn each_statement_is_understood_and_goes_by_its_index() {
     let hot = ["tasks::", "lanes::", "events::", "listing::", "duty::"];
     let is_hot = |name: &str| hot.iter().any(|file| name.starts_with(file));
     check_plans(&client, "known to be empty", is_hot).await;
+    // While there are few, an index with one page more looks the dearer one, and
+    // what is planned then is kept until there are statistics, a minute later. What
+    // is asked now and then may read all tasks of that minute.
+    let now_and_then = ["lanes::COUNTS", "lanes::STATES", "listing::BY_STATE"];
+    let is_dispatch = |name: &str| is_hot(name) && !now_and_then.contains(&name);
+    for rows in [1, 100, 200, 300] {
+        add_queued(&client, rows).await;
+        check_plans(&client, &format!("with {rows} rows"), is_dispatch).await;
+    }
     fill(&client).await;
     check_plans(&client, "with many rows", |_| true).await;
 }
@@ -57,7 +66,8 @@ const SPEC: &str = "Index Cond: ((team = tasks.team) AND (number = tasks.number)
 /// The hot statements, the indexes that they must use, and what of them.
 const EXPECTED: [(&str, &[&str]); 33] = [
     ("lanes::HEADS", &["tasks_queued"]),
-    ("lanes::AHEAD", &["tasks_queued"]),
+    // In the index's order, so that it ends at the limit: what a bitmap finds is read whole.
+    ("lanes::AHEAD", &["Index Only Scan using tasks_queued"]),
     ("lanes::DUE", &["tasks_due"]),
     ("lanes::HELD", &["tasks_leased"]),
     ("lanes::HELD_BY", &["tasks_leased"]),
@@ -109,9 +119,24 @@ const EXPECTED: [(&str, &[&str]); 33] = [
     ("duty::UNTOLD", &["events_pkey"]),
 ];
 
+/// So many queued tasks and nothing else, without statistics of them.
+async fn add_queued(client: &Client, rows: u32) {
+    let add = format!(
+        "TRUNCATE teams, tasks RESTART IDENTITY;
+        INSERT INTO teams (name, created_at) VALUES ('default', 1);
+        INSERT INTO tasks (team, number, id, lane, priority, state, waiting_on, ready_at, epoch,
+            attempts_used, poisonings, created_by, created_at)
+        SELECT 1, n, gen_random_uuid(), 'queue/default', 2, 'queued', 0, 1764532000000000 + n, 1,
+            0, 0, 'admin', 1
+        FROM generate_series(1, {rows}) AS n"
+    );
+    client.batch_execute(&add).await.expect("queued tasks");
+}
+
 /// Many tasks that have ended, and some of each other kind.
 async fn fill(client: &Client) {
     let fill = "
+        TRUNCATE teams, tasks RESTART IDENTITY;
         INSERT INTO teams (name, created_at) VALUES ('default', 1), ('other', 1);
         INSERT INTO tasks (team, number, id, lane, priority, state, waiting_on, ready_at, due_at,
             epoch, attempts_used, poisonings, lease_agent, created_by, created_at)
