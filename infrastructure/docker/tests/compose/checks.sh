@@ -22,7 +22,7 @@ config_is_valid() {
         first=$services_here
     done
     case $combination in
-    staging | production) required_are_refused ;;
+    staging | production | production+monitoring) required_are_refused ;;
     esac
 }
 
@@ -30,9 +30,9 @@ config_is_valid() {
 # make one.
 required_are_refused() {
     local name said
-    for name in POSTGRES_PASSWORD RABBITMQ_ERLANG_COOKIE RABBITMQ_USER RABBITMQ_PASSWORD REDIS_PASSWORD \
-        PGADMIN_EMAIL PGADMIN_PASSWORD REDIS_COMMANDER_USER REDIS_COMMANDER_PASSWORD \
-        GRAFANA_USER GRAFANA_PASSWORD GRAFANA_SECRET_KEY; do
+    files_of "" "$combination"
+    for name in $(cd "$tree/infrastructure/docker/compose" && grep -ohE '\$\{[A-Z_]+:\?' override."${combination%%+*}".yml \
+        $([[ $combination != *+monitoring ]] || echo override.monitoring.yml) | tr -dc 'A-Z_\n' | sort -u); do
         cp "$tree/.env" "$tree/.env.kept"
         sed -i "/^$name=/d" "$tree/.env"
         files_of "" "$combination"

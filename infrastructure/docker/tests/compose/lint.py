@@ -106,8 +106,8 @@ def check_bounds(files: dict[Path, dict]) -> None:
                 mistake(path.name, f"{name} keeps capabilities")
             if service.get("security_opt") != ["no-new-privileges:true"]:
                 mistake(path.name, f"{name} may gain privileges")
-            for key in ("init", "pids_limit", "mem_limit"):
-                if key not in service and name != "tests":
+            for key in ("init", "pids_limit", "mem_limit", "cpus", "logging"):
+                if key not in service:
                     mistake(path.name, f"{name} has no {key}")
             if service.get("privileged"):
                 mistake(path.name, f"{name} is privileged")
@@ -123,6 +123,9 @@ def check_variables(files: dict[Path, dict]) -> None:
     used = set()
     for path in files:
         used |= set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", path.read_text()))
+        for name, said in re.findall(r"\$\{([A-Z_]+):\?([^}]*)\}", path.read_text()):
+            if not said.startswith(f"{name} is not set; ") or "collective stack init" not in said:
+                mistake(path.name, f"the message for {name} doesn't say how to make one")
     for name in sorted(used - known):
         if not sizes.match(name):
             mistake(".env.example", f"{name} has no line")

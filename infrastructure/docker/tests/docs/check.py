@@ -90,8 +90,8 @@ class Compose:
         self.containers = set(re.findall(r"container_name: \$\{STACK_PREFIX:-\}(\S+)", self.text))
         self.variables = set(re.findall(r"\$\{([A-Z_]+)", self.text))
         self.ports = set(re.findall(r"_PORT:-(\d+)\}", self.text))
-        production = (DOCKER / "compose" / "override.production.yml").read_text()
-        self.required = set(re.findall(r"\$\{([A-Z_]+):\?", production))
+        refusing = [DOCKER / "compose" / f"override.{name}.yml" for name in ("production", "monitoring")]
+        self.required = {name for path in refusing for name in re.findall(r"\$\{([A-Z_]+):\?", path.read_text())}
 
 
 def section(text: str, title: str) -> str:
