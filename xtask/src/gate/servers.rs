@@ -12,14 +12,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
-/// A server, the package that brings it, and how it shows that it is here.
+/// A server or what a test asks it with, the package that brings it, and how it shows that it is here.
 struct Server {
     name: &'static str,
     package: &'static str,
     is_here: fn() -> bool,
 }
 
-const SERVERS: [Server; 6] = [
+const SERVERS: [Server; 8] = [
     Server {
         name: "PostgreSQL",
         package: "postgresql",
@@ -47,6 +47,16 @@ const SERVERS: [Server; 6] = [
         name: "Alertmanager",
         package: "prometheus-alertmanager",
         is_here: || on_path("amtool"),
+    },
+    Server {
+        name: "jq",
+        package: "jq",
+        is_here: || on_path("jq"),
+    },
+    Server {
+        name: "curl",
+        package: "curl",
+        is_here: || on_path("curl"),
     },
     Server {
         name: "Python's YAML",
