@@ -156,8 +156,11 @@ settings_are_in_force() {
     "$docker" exec "$id" redis-cli config get maxmemory-policy | has lru || { echo "Redis: the policy isn't LRU" && return 1; }
     [ -n "$("$docker" exec "$id" redis-cli config get save | tail -1)" ] || { echo "Redis: no snapshots" && return 1; }
     id=$(container_of rabbitmq)
-    found=$("$docker" exec "$id" rabbitmqctl -q eval '{vm_memory_monitor:get_vm_memory_high_watermark(), rabbit_disk_monitor:get_disk_free_limit(), vm_memory_monitor:get_total_memory(), erlang:system_info(check_io) =/= []}.')
-    [[ $found == "{0.6,2000000000,4294967296,"* ]] || { echo "RabbitMQ: watermark, disk limit, memory: $found" && return 1; }
+    found=$("$docker" exec "$id" rabbitmqctl -q eval '{vm_memory_monitor:get_vm_memory_high_watermark(), rabbit_disk_monitor:get_disk_free_limit(), vm_memory_monitor:get_total_memory(), element(2, application:get_env(rabbit, heartbeat)), element(2, application:get_env(rabbit, channel_max))}.')
+    [ "$found" = "{0.6,2000000000,4294967296,60,2048}" ] || { echo "RabbitMQ: watermark, disk limit, memory, heartbeat, channels: $found" && return 1; }
+    found=$("$docker" inspect --format '{{ .HostConfig.NanoCpus }} {{ .HostConfig.Memory }}' "$(container_of postgres)")
+    wanted=$(python3 -c 'import sys; print(int(float(sys.argv[1]) * 1e9), 8 * 2**30)' "$(value_of POSTGRES_CPUS || true)" 2>/dev/null || echo "4000000000 $((8 << 30))")
+    [ "$found" = "$wanted" ] || { echo "PostgreSQL: its limits are $found, not $wanted" && return 1; }
     [ "$("$docker" exec "$id" cat /var/lib/rabbitmq/.erlang.cookie)" = "$(value_of RABBITMQ_ERLANG_COOKIE)" ] ||
         { echo "RabbitMQ: the cookie isn't that of the .env" && return 1; }
     local files limit
