@@ -102,14 +102,15 @@ ports_are_as_promised() {
 
 # Every container: no new privileges, capabilities dropped, bounds on memory, CPU
 # and processes, an init, a log that can't fill the disk, and no root file system
-# that can be written, but for those that are named.
+# that can be written, but for those that are named. The engine itself adds
+# `label=disable` to a container that looks at the processes of the host.
 containers_are_confined() {
     local id line
     for id in $(containers); do
         line=$("$docker" inspect --format '{{ index .Config.Labels "com.docker.compose.service" }} {{ .HostConfig.SecurityOpt }} {{ .HostConfig.CapDrop }} {{ .HostConfig.Memory }} {{ .HostConfig.NanoCpus }} {{ .HostConfig.Init }} {{ index .HostConfig.LogConfig.Config "max-size" }} {{ .HostConfig.ReadonlyRootfs }} {{ .HostConfig.Privileged }}' "$id")
-        [[ $line =~ ^([a-z0-9-]+)\ \[no-new-privileges:true\]\ \[ALL\]\ [1-9][0-9]*\ [1-9][0-9]*\ (true|0x[0-9a-f]+)\ [0-9]+m\ (true|false)\ false$ ]] ||
+        [[ $line =~ ^([a-z0-9-]+)\ \[no-new-privileges:true(\ label=disable)?\]\ \[ALL\]\ [1-9][0-9]*\ [1-9][0-9]*\ (true|0x[0-9a-f]+)\ [0-9]+m\ (true|false)\ false$ ]] ||
             { echo "not confined: $line" && return 1; }
-        case ${BASH_REMATCH[1]}:${BASH_REMATCH[3]} in
+        case ${BASH_REMATCH[1]}:${BASH_REMATCH[4]} in
         *:true | pgadmin:* | redis-commander:* | redis-insight:*) ;;
         *) echo "the root of ${BASH_REMATCH[1]} can be written" && return 1 ;;
         esac
