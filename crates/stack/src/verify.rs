@@ -151,6 +151,10 @@ fn login(
     containers: &[Container],
 ) -> Option<Proof> {
     let service = account.server.service();
+    // Not every form of the stack has the pages and the monitoring.
+    if !account.server.is_core() && !containers.iter().any(|one| one.service == service) {
+        return None;
+    }
     let what = format!("login {service} {}", stack.user(account));
     let Some(password) = stack.password(account) else {
         let why = format!(
