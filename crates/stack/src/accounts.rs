@@ -3,6 +3,7 @@
 
 use crate::call::Call;
 use crate::compose::exec;
+use crate::doors::refused;
 use crate::error::StackError;
 use crate::place::Environment;
 use crate::runner::Ran;
@@ -15,6 +16,11 @@ pub(crate) enum Server {
     Postgres,
     Rabbitmq,
     Redis,
+    Pgadmin,
+    RedisCommander,
+    Grafana,
+    Elasticsearch,
+    Apm,
 }
 
 impl Server {
@@ -24,16 +30,50 @@ impl Server {
             Self::Postgres => "postgres",
             Self::Rabbitmq => "rabbitmq",
             Self::Redis => "redis",
+            Self::Pgadmin => "pgadmin",
+            Self::RedisCommander => "redis-commander",
+            Self::Grafana => "grafana",
+            // Any of its nodes would do.
+            Self::Elasticsearch => "elasticsearch-1",
+            Self::Apm => "apm-server",
         }
+    }
+
+    /// Whether it is one of the three that no stack is without.
+    pub(crate) const fn is_core(self) -> bool {
+        matches!(self, Self::Postgres | Self::Rabbitmq | Self::Redis)
+    }
+
+    /// Whether a service holds these accounts itself, and knows a new password
+    /// from then on. Where only the environment says it, none does.
+    pub(crate) fn is_kept_by(self, service: &str) -> bool {
+        match self {
+            _ if self.is_told() => false,
+            Self::Elasticsearch => service.starts_with("elasticsearch-"),
+            _ => service == self.service(),
+        }
+    }
+
+    /// Whether the environment of its container is all that says its password.
+    pub(crate) const fn is_told(self) -> bool {
+        matches!(self, Self::RedisCommander | Self::Apm)
+    }
+
+    /// The administrator.
+    pub(crate) fn admin(self) -> Account {
+        let mut of_server = ACCOUNTS.into_iter().filter(|one| one.server == self);
+        // Every server has an account in the table, its administrator first.
+        of_server.next().unwrap_or(ACCOUNTS[0])
     }
 
     /// The administrator's password, which stands for a missing one where
     /// nothing is at stake.
-    const fn admin_password(self) -> &'static str {
+    const fn admin_password(self) -> Option<&'static str> {
         match self {
-            Self::Postgres => "POSTGRES_PASSWORD",
-            Self::Rabbitmq => "RABBITMQ_PASSWORD",
-            Self::Redis => "REDIS_PASSWORD",
+            Self::Postgres => Some("POSTGRES_PASSWORD"),
+            Self::Rabbitmq => Some("RABBITMQ_PASSWORD"),
+            Self::Redis => Some("REDIS_PASSWORD"),
+            _ => None,
         }
     }
 }
@@ -72,7 +112,7 @@ const fn admin(
 }
 
 /// Every account, administrators first.
-pub(crate) const ACCOUNTS: [Account; 10] = [
+pub(crate) const ACCOUNTS: [Account; 19] = [
     admin(
         Server::Postgres,
         "POSTGRES_USER",
@@ -105,6 +145,37 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
     account(Server::Redis, "default", "REDIS_PASSWORD"),
     account(Server::Redis, "collective", "COLLECTIVE_REDIS_PASSWORD"),
     account(Server::Redis, "exporter", "REDIS_EXPORTER_PASSWORD"),
+    admin(
+        Server::Pgadmin,
+        "PGADMIN_EMAIL",
+        "admin@example.com",
+        "PGADMIN_PASSWORD",
+    ),
+    admin(
+        Server::RedisCommander,
+        "REDIS_COMMANDER_USER",
+        "admin",
+        "REDIS_COMMANDER_PASSWORD",
+    ),
+    admin(Server::Grafana, "GRAFANA_USER", "admin", "GRAFANA_PASSWORD"),
+    account(Server::Elasticsearch, "elastic", "ELASTIC_PASSWORD"),
+    account(Server::Elasticsearch, "kibana_system", "KIBANA_PASSWORD"),
+    account(
+        Server::Elasticsearch,
+        "logstash_writer",
+        "LOGSTASH_ELASTICSEARCH_PASSWORD",
+    ),
+    account(
+        Server::Elasticsearch,
+        "log_reader",
+        "GRAFANA_ELASTICSEARCH_PASSWORD",
+    ),
+    account(
+        Server::Elasticsearch,
+        "apm_writer",
+        "APM_ELASTICSEARCH_PASSWORD",
+    ),
+    account(Server::Apm, "agents", "APM_SECRET_TOKEN"),
 ];
 
 /// The name of the database, if no variable says another.
@@ -124,8 +195,9 @@ impl Stack {
         let own = self.value(account.password_from);
         let admins = || {
             (!self.environment.is_serious())
-                .then(|| self.value(account.server.admin_password()))
+                .then(|| account.server.admin_password())
                 .flatten()
+                .and_then(|name| self.value(name))
         };
         own.or_else(admins).map(Secret::new)
     }
@@ -145,10 +217,15 @@ impl Stack {
     /// The call that gives an account another password in its running server.
     /// Both passwords travel by standard input. Redis goes on taking the one of
     /// before, until it is told to forget it.
-    pub(crate) fn change_password(&self, account: &Account, new: &Secret, container: &str) -> Call {
+    pub(crate) fn change_password(
+        &self,
+        account: &Account,
+        secret: &Secret,
+        container: &str,
+    ) -> Result<Call, StackError> {
         let user = self.user(account);
-        let new = new.reveal();
-        match account.server {
+        let new = secret.reveal();
+        Ok(match account.server {
             Server::Postgres => self.psql(
                 container,
                 format!(
@@ -169,7 +246,8 @@ impl Stack {
             Server::Redis => {
                 self.redis(container, &format!("ACL SETUSER {user} >{new}\nACL SAVE\n"))
             }
-        }
+            _ => return self.change_at_door(account, secret, container),
+        })
     }
 
     /// The call that has Redis forget a password.
@@ -247,6 +325,7 @@ impl Stack {
             )
             .arg(user)
             .arg("ping"),
+            _ => self.knock(account, password, container),
         }
     }
 }
@@ -257,6 +336,7 @@ fn refusal(server: Server, ran: &Ran) -> Option<String> {
         Server::Postgres | Server::Rabbitmq => ran.is_good(),
         // redis-cli's exit code is good whatever the answer.
         Server::Redis => ran.stdout.trim() == "PONG" && !ran.stderr.contains("AUTH failed"),
+        _ => return refused(server, ran),
     };
     (!is_in).then(|| {
         let said = ran.said();

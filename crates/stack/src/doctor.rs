@@ -5,6 +5,8 @@
 //! - the database can't be connected to
 //! - RabbitMQ's management page isn't there
 //! - memory runs out
+//!
+//! With the database the passwords of all three servers are tried.
 
 use serde::Deserialize;
 
@@ -45,7 +47,9 @@ pub fn look(stack: &Stack) -> Vec<Finding> {
     let mut findings = ports(stack, &containers);
     findings.extend(exits(stack, &containers));
     findings.extend(database(stack, &containers));
+    findings.extend(logins(stack, &containers, Server::Rabbitmq));
     findings.extend(management(stack, &containers));
+    findings.extend(logins(stack, &containers, Server::Redis));
     findings.extend(memory(stack, &containers));
     findings
 }
@@ -206,11 +210,31 @@ fn database(stack: &Stack, containers: &[Container]) -> Vec<Finding> {
         }
         Err(error) => return vec![failed(Code::DatabaseAway, container, &error)],
     }
+    let findings = closed_doors(stack, container, Server::Postgres);
+    if findings.is_empty() {
+        let seen = "it takes connections, and the passwords are right";
+        return vec![Finding::fine(Code::DatabaseAway, container, seen)];
+    }
+    findings
+}
+
+/// The passwords at hand are the ones that the server knows.
+fn logins(stack: &Stack, containers: &[Container], server: Server) -> Vec<Finding> {
+    let Some(container) = running(containers, server.service()) else {
+        return Vec::new();
+    };
+    let findings = closed_doors(stack, container, server);
+    if findings.is_empty() {
+        let seen = "the passwords are right";
+        return vec![Finding::fine(Code::Login, container, seen)];
+    }
+    findings
+}
+
+/// The accounts of a server whose password at hand doesn't open it.
+fn closed_doors(stack: &Stack, container: &str, server: Server) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for account in ACCOUNTS
-        .iter()
-        .filter(|account| account.server == Server::Postgres)
-    {
+    for account in ACCOUNTS.iter().filter(|account| account.server == server) {
         let Some(password) = stack.password(account) else {
             continue;
         };
@@ -221,23 +245,32 @@ fn database(stack: &Stack, containers: &[Container]) -> Vec<Finding> {
                 Code::Login,
                 format!("{user} ({})", account.password_from),
                 why,
-                format!(
-                    "a volume keeps the passwords of its first start: put that one into {}, or \
-                     give the role this one: docker exec -it {container} psql -U {} -d {} -c \
-                     '\\password {user}'",
-                    stack.env_shown(),
-                    stack.user(&ACCOUNTS[0]),
-                    stack.database(),
-                ),
+                mend_login(stack, container, server, &user),
             )),
             Err(error) => findings.push(failed(Code::Login, &user, &error)),
         }
     }
-    if findings.is_empty() {
-        let seen = "it takes connections, and the passwords are right";
-        findings.push(Finding::fine(Code::DatabaseAway, container, seen));
-    }
     findings
+}
+
+/// How server and file come to the same password. RabbitMQ and Redis take a changed
+/// environment when they start; PostgreSQL's first start decides for its volume.
+fn mend_login(stack: &Stack, container: &str, server: Server, user: &str) -> String {
+    let file = stack.env_shown();
+    match server {
+        Server::Postgres => format!(
+            "a volume keeps the passwords of its first start: put that one into {file}, or give \
+             the role this one: docker exec -it {container} psql -U {} -d {} -c \
+             '\\password {user}'",
+            stack.user(&ACCOUNTS[0]),
+            stack.database(),
+        ),
+        _ => format!(
+            "put the password that it knows into {file}, or give it the one of the file by a \
+             restart: collective stack up {}",
+            server.service()
+        ),
+    }
 }
 
 /// RabbitMQ's management plugin is on, and its page listens.

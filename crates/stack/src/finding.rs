@@ -55,6 +55,8 @@ codes! {
     EnvFile = "env_file";
     #[doc = " Others can read the file of variables."]
     EnvPermissions = "env_permissions";
+    #[doc = " Others can read a file with a secret."]
+    SecretPermissions = "secret_permissions";
     #[doc = " A line of the file of variables is wrong."]
     EnvLine = "env_line";
     #[doc = " A variable is set twice."]

@@ -15,6 +15,7 @@ mod compose;
 mod config;
 mod container;
 pub mod doctor;
+mod doors;
 mod envfile;
 mod error;
 mod finding;

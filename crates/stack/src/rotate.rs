@@ -6,15 +6,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::accounts::{ACCOUNTS, Account, Server};
+use crate::compose::docker;
 use crate::container::Container;
 use crate::envfile::EnvFile;
 use crate::error::StackError;
-use crate::lifecycle::wait_until_healthy;
 use crate::secret::Secret;
 use crate::stack::{Choice, Stack};
 use crate::variables::Origin;
@@ -24,6 +24,10 @@ const PENDING: &str = ".rotating";
 
 /// How long services may take to be well again with their new password.
 const CLIENTS_LIMIT: Duration = Duration::from_secs(180);
+/// How often they are looked at meanwhile.
+const GLANCE: Duration = Duration::from_millis(500);
+/// How long a container may take to stop: the files give it 60 s at most.
+const STOP_LIMIT: Duration = Duration::from_secs(90);
 
 /// One password that was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -43,13 +47,24 @@ pub struct RotatePlan {
     pub variables: Vec<String>,
 }
 
-/// The accounts that a plan means, with the password that each has now.
-pub fn plan(stack: &Stack, plan: &RotatePlan) -> Result<Vec<Rotated>, StackError> {
-    let accounts = chosen(stack, plan)?;
-    Ok(accounts
-        .iter()
-        .map(|account| rotated(stack, account))
-        .collect())
+/// What a plan comes to here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Planned {
+    /// What would be changed.
+    pub changed: Vec<Rotated>,
+    /// What stays as it is, since its service doesn't run.
+    pub left: Vec<Rotated>,
+}
+
+/// The accounts that a plan means.
+pub fn plan(stack: &Stack, plan: &RotatePlan) -> Result<Planned, StackError> {
+    let containers = stack.containers()?;
+    let (accounts, left) = chosen(stack, plan, &containers)?;
+    let all = |accounts: &[Account]| accounts.iter().map(|one| rotated(stack, one)).collect();
+    Ok(Planned {
+        changed: all(&accounts),
+        left: all(&left),
+    })
 }
 
 fn rotated(stack: &Stack, account: &Account) -> Rotated {
@@ -67,15 +82,18 @@ pub fn rotate(
     wanted: &RotatePlan,
     mut tell: impl FnMut(&Rotated),
 ) -> Result<Vec<Rotated>, StackError> {
-    let accounts = chosen(stack, wanted)?;
     let containers = stack.containers()?;
+    let (accounts, _) = chosen(stack, wanted, &containers)?;
     let pending = pending_path(&stack.env_path);
     let mut on_the_way = EnvFile::read(&pending)?.unwrap_or_default();
-    settle(stack, choice, &containers, &on_the_way)?;
-    // Nothing is changed where a password at hand is wrong already.
+    let unsettled = settle(stack, choice, &containers, &on_the_way)?;
+    // Nothing is changed where a password at hand is wrong already. What only the
+    // environment says is right once its container is made anew.
     for account in &accounts {
         let (password, container) = at_hand(stack, account, &containers)?;
-        knows(stack, account, &password, container)?;
+        if !account.server.is_told() {
+            knows(stack, account, &password, container)?;
+        }
     }
     let mut done = Vec::new();
     let mut forget = Vec::new();
@@ -84,10 +102,11 @@ pub fn rotate(
         let new = Secret::generate()?;
         on_the_way.set(account.password_from, new.reveal());
         on_the_way.replace(&pending)?;
-        stack
-            .runner()
-            .ask(&stack.change_password(account, &new, container))?;
-        knows(stack, account, &new, container)?;
+        if !account.server.is_told() {
+            let change = stack.change_password(account, &new, container)?;
+            stack.runner().ask(&change)?;
+            knows(stack, account, &new, container)?;
+        }
         adopt(stack, choice, account.password_from, &new)?;
         if account.server == Server::Redis {
             forget.push((*account, old, container.to_owned()));
@@ -97,6 +116,13 @@ pub fn rotate(
         done.push(one);
     }
     renew_clients(stack, &accounts, &containers)?;
+    let containers = stack.containers()?;
+    for account in &accounts {
+        if account.server.is_told() {
+            let (new, container) = at_hand(stack, account, &containers)?;
+            knows(stack, account, &new, container)?;
+        }
+    }
     for (account, old, container) in forget {
         stack
             .runner()
@@ -111,16 +137,33 @@ pub fn rotate(
             ));
         }
     }
-    if pending.exists() {
+    let mut rest = EnvFile::default();
+    for name in unsettled {
+        rest.set(name, on_the_way.get(name).unwrap_or_default());
+    }
+    if rest != EnvFile::default() {
+        rest.replace(&pending)?;
+    } else if pending.exists() {
         fs::remove_file(&pending)
             .map_err(|source| StackError::file("can't remove", &pending, source))?;
     }
     Ok(done)
 }
 
-/// The accounts of the plan. A password that the file doesn't hold can't be
-/// changed in it.
-fn chosen(stack: &Stack, wanted: &RotatePlan) -> Result<Vec<Account>, StackError> {
+fn runs(account: &Account, containers: &[Container]) -> bool {
+    let service = account.server.service();
+    containers
+        .iter()
+        .any(|container| container.service == service && container.runs())
+}
+
+/// The accounts of the plan, and those whose service doesn't run: pages and the
+/// monitoring needn't. A password that the file doesn't hold can't be changed in it.
+fn chosen(
+    stack: &Stack,
+    wanted: &RotatePlan,
+    containers: &[Container],
+) -> Result<(Vec<Account>, Vec<Account>), StackError> {
     let is_in_file = |account: &Account| {
         let value = stack.values.get(account.password_from);
         value.is_some()
@@ -137,9 +180,11 @@ fn chosen(stack: &Stack, wanted: &RotatePlan) -> Result<Vec<Account>, StackError
                 "make the file with `collective stack init`",
             ));
         }
-        return Ok(all);
+        return Ok(all
+            .into_iter()
+            .partition(|account| account.server.is_core() || runs(account, containers)));
     }
-    wanted
+    let named: Result<Vec<Account>, StackError> = wanted
         .variables
         .iter()
         .map(|name| {
@@ -162,7 +207,8 @@ fn chosen(stack: &Stack, wanted: &RotatePlan) -> Result<Vec<Account>, StackError
                 "set it there first, to what the server knows now",
             ))
         })
-        .collect()
+        .collect();
+    Ok((named?, Vec::new()))
 }
 
 fn at_hand<'c>(
@@ -202,29 +248,39 @@ fn knows(
                 account.password_from,
                 stack.user(account)
             ),
-            "collective stack doctor says how to mend that; no other password was changed",
+            "put the one that it knows into the file of variables, or name only others; collective \
+             stack verify tries every one; no other password was changed",
         )
     })
 }
 
 /// What an interrupted change left: each password is the new one or the old one,
-/// which the server says.
+/// which the server says. The answer is what can't be asked, since it doesn't run.
 fn settle(
     stack: &mut Stack,
     choice: &Choice,
     containers: &[Container],
     on_the_way: &EnvFile,
-) -> Result<(), StackError> {
+) -> Result<Vec<&'static str>, StackError> {
+    let mut unsettled = Vec::new();
     for account in &ACCOUNTS {
+        // What only the environment says is what the file of variables says.
+        if account.server.is_told() {
+            continue;
+        }
         let Some(new) = on_the_way.get(account.password_from).map(Secret::new) else {
             continue;
         };
+        if !account.server.is_core() && !runs(account, containers) {
+            unsettled.push(account.password_from);
+            continue;
+        }
         let (old, container) = at_hand(stack, account, containers)?;
         if old != new && stack.log_in(account, &new, container)?.is_ok() {
             adopt(stack, choice, account.password_from, &new)?;
         }
     }
-    Ok(())
+    Ok(unsettled)
 }
 
 /// Writes a password into the file of variables, and reads it anew.
@@ -235,47 +291,103 @@ fn adopt(stack: &mut Stack, choice: &Choice, name: &str, new: &Secret) -> Result
     stack.read_again(choice)
 }
 
-/// Services that were told a password when they started get the new one; the
-/// three servers themselves have it already.
+/// Services that were told a password when they started get the new one; who
+/// keeps the account itself has it already.
 fn renew_clients(
     stack: &Stack,
     accounts: &[Account],
     containers: &[Container],
 ) -> Result<(), StackError> {
     let resolved = stack.resolved()?;
-    let servers = [Server::Postgres, Server::Rabbitmq, Server::Redis].map(Server::service);
-    let mut clients: Vec<&str> = accounts
-        .iter()
-        .filter_map(|account| stack.password(account))
-        .flat_map(|password| resolved.told(password.reveal()))
-        .filter(|service| !servers.contains(service))
-        .filter(|service| {
-            containers
-                .iter()
-                .any(|one| one.service == *service && one.runs())
-        })
-        .collect();
-    clients.sort_unstable();
-    clients.dedup();
-    if clients.is_empty() {
-        return Ok(());
+    let mut told: Vec<&str> = Vec::new();
+    for account in accounts {
+        let Some(password) = stack.password(account) else {
+            continue;
+        };
+        told.extend(
+            resolved
+                .told(password.reveal())
+                .into_iter()
+                .filter(|service| !is_server(service) && !account.server.is_kept_by(service)),
+        );
     }
-    let call = stack.compose()?.call(&stack.project());
-    let call = call.args(["up", "--detach", "--no-deps"]);
-    stack.runner().act(&call.args(clients.iter().copied()))?;
-    let after = wait_until_healthy(stack, CLIENTS_LIMIT, |_| {})?;
-    let mut bad = after
+    told.sort_unstable();
+    told.dedup();
+    let mut single = Vec::new();
+    let mut replicas = Vec::new();
+    for service in told {
+        let mut running: Vec<&Container> = containers
+            .iter()
+            .filter(|one| one.service == service && one.runs())
+            .collect();
+        // One that isn't well first: the others do its work meanwhile.
+        running.sort_by_key(|one| one.is_good());
+        match running.len() {
+            0 => {}
+            1 => single.push(service),
+            _ => replicas.push((service, running)),
+        }
+    }
+    if !single.is_empty() {
+        let call = stack.compose()?.call(&stack.project());
+        let call = call.args(["up", "--detach", "--no-deps"]);
+        stack.runner().act(&call.args(single.iter().copied()))?;
+        are_well(stack, &single)?;
+    }
+    for (service, running) in replicas {
+        renew_replicas(stack, service, &running)?;
+    }
+    Ok(())
+}
+
+/// The servers whose passwords these are; Compose makes them anew at the next `up`.
+fn is_server(service: &str) -> bool {
+    [Server::Postgres, Server::Rabbitmq, Server::Redis]
         .iter()
-        .filter(|one| clients.contains(&one.service.as_str()) && !one.is_good());
-    match bad.next() {
-        None => Ok(()),
-        Some(one) => Err(StackError::wrong_state(
-            format!("{} isn't well with its new password", one.name),
-            format!(
-                "collective stack logs {}; the passwords are changed",
-                one.service
-            ),
-        )),
+        .any(|server| server.service() == service)
+}
+
+/// One replica after the other, so that others answer meanwhile. Compose would
+/// make all anew at once: the container is taken away, and Compose makes the one
+/// that is missing.
+fn renew_replicas(stack: &Stack, service: &str, running: &[&Container]) -> Result<(), StackError> {
+    let scale = format!("{service}={}", running.len());
+    for replica in running {
+        let name = replica.name.as_str();
+        let stop = docker(["stop", name]).limit(STOP_LIMIT);
+        stack.runner().change(&stop)?;
+        stack.runner().change(&docker(["rm", "--volumes", name]))?;
+        let call = stack.compose()?.call(&stack.project());
+        let call = call.args(["up", "--detach", "--no-deps", "--no-recreate"]);
+        let call = call.args(["--scale", &scale, service]);
+        stack.runner().act(&call)?;
+        are_well(stack, &[service])?;
+    }
+    Ok(())
+}
+
+/// Waits until the services are well, whatever others are.
+fn are_well(stack: &Stack, services: &[&str]) -> Result<(), StackError> {
+    let deadline = Instant::now() + CLIENTS_LIMIT;
+    loop {
+        let containers = stack.containers()?;
+        let bad = containers
+            .iter()
+            .find(|one| services.contains(&one.service.as_str()) && !one.is_good());
+        let Some(bad) = bad else {
+            return Ok(());
+        };
+        if bad.has_failed() || Instant::now() >= deadline {
+            return Err(StackError::wrong_state(
+                format!("{} isn't well with its new password", bad.name),
+                format!(
+                    "collective stack logs {}; the passwords are changed",
+                    bad.service
+                ),
+            ));
+        }
+        stack.runner().go_on()?;
+        std::thread::sleep(GLANCE);
     }
 }
 

@@ -162,6 +162,16 @@ impl Runner {
         })
     }
 
+    /// Tells a call and carries it out within its limit. Its words are for an error.
+    pub(crate) fn change(&self, call: &Call) -> Result<(), StackError> {
+        self.go_on()?;
+        (self.tell)(call);
+        if self.dry {
+            return Ok(());
+        }
+        self.ask(call).map(drop)
+    }
+
     /// Carries out a call that puts something back as it was, whatever happened
     /// before. What it says helps nobody any more.
     pub(crate) fn restore(&self, call: &Call) {
@@ -304,8 +314,8 @@ fn start(call: &Call, command: &mut Command) -> Result<Child, StackError> {
         .spawn()
         .map_err(|source| not_started(call, source))?;
     if let (Some(input), Some(mut stdin)) = (&call.input, child.stdin.take()) {
-        // A process that doesn't want it says so by its exit code. What is
-        // given is a password, which no pipe is too small for.
+        // A process that doesn't want it says so by its exit code. What is given
+        // is a password or a page of a program, which no pipe is too small for.
         let _ = stdin.write_all(input.reveal().as_bytes());
     }
     Ok(child)

@@ -7,7 +7,7 @@ mod trail;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,11 @@ use trail::Trail;
 const TASK_LIMIT: &str = "60s";
 /// The same for the call around it.
 const TASK_CALL_LIMIT: Duration = Duration::from_secs(90);
+/// How long Prometheus may take until it knows anything of itself: it asks every
+/// 15 s, and what has changed since takes two answers.
+const SCRAPED_TWICE: Duration = Duration::from_secs(45);
+/// How often it is looked for.
+const GLANCE: Duration = Duration::from_secs(1);
 /// What the task is told, and what has to come back.
 const PROMPT: &str = "the stack carries tasks";
 /// What a worker runs if nobody named an agent: it answers with what it is told.
@@ -146,6 +151,10 @@ fn login(
     containers: &[Container],
 ) -> Option<Proof> {
     let service = account.server.service();
+    // Not every form of the stack has the pages and the monitoring.
+    if !account.server.is_core() && !containers.iter().any(|one| one.service == service) {
+        return None;
+    }
     let what = format!("login {service} {}", stack.user(account));
     let Some(password) = stack.password(account) else {
         let why = format!(
@@ -294,7 +303,7 @@ fn targets(stack: &Stack, containers: &[Container]) -> Result<(Outcome, String),
         .lines()
         .filter_map(target_of)
         .partition(|target| is_ours(target, &present));
-    let up = sample_of(&up).unwrap_or(0);
+    let up = sample_of(&up).unwrap_or(0.0);
     let absent = if absent.is_empty() {
         String::new()
     } else {
@@ -302,7 +311,7 @@ fn targets(stack: &Stack, containers: &[Container]) -> Result<(Outcome, String),
     };
     Ok(if !bad.is_empty() {
         (Outcome::Failed, format!("down: {}{absent}", bad.join(", ")))
-    } else if up == 0 {
+    } else if up < 1.0 {
         (Outcome::Failed, "nothing is up".to_owned())
     } else {
         (Outcome::Passed, format!("{up} are up{absent}"))
@@ -329,8 +338,9 @@ fn target_of(line: &str) -> Option<String> {
     Some(format!("{} {}", label("job")?, label("instance")?))
 }
 
-/// The number of a line such as `{} => 12 @[1764000000]`.
-fn sample_of(answer: &str) -> Option<u64> {
+/// The number of a line such as `{} => 1.0169 @[1764000000]`: what Prometheus
+/// works out of counters needn't be whole.
+fn sample_of(answer: &str) -> Option<f64> {
     let (_, rest) = answer.lines().next()?.split_once("=> ")?;
     rest.split_whitespace().next()?.parse().ok()
 }
@@ -342,30 +352,46 @@ fn rules(stack: &Stack, containers: &[Container]) -> Result<(Outcome, String), S
             "this environment has no prometheus".to_owned(),
         ));
     };
-    let loaded = prometheus(stack, container, "sum(prometheus_rule_group_rules)")?;
-    let groups = prometheus(stack, container, "count(prometheus_rule_group_rules)")?;
-    let failing = prometheus(
-        stack,
-        container,
-        "sum(increase(prometheus_rule_evaluation_failures_total[5m]))",
-    )?;
-    let (loaded, groups) = (
-        sample_of(&loaded).unwrap_or(0),
-        sample_of(&groups).unwrap_or(0),
-    );
-    Ok(if loaded == 0 {
-        (Outcome::Failed, "no rules are loaded".to_owned())
-    } else if sample_of(&failing).is_some_and(|count| count > 0) {
-        (
+    let ask = |query: &str| prometheus(stack, container, query);
+    let until = Instant::now() + SCRAPED_TWICE;
+    loop {
+        let loaded = ask("sum(prometheus_rule_group_rules)")?;
+        let groups = ask("count(prometheus_rule_group_rules)")?;
+        let failing = ask("sum(increase(prometheus_rule_evaluation_failures_total[5m]))")?;
+        // One that has just started has measured nothing yet.
+        let is_new = loaded.trim().is_empty() || failing.trim().is_empty();
+        if !is_new || Instant::now() >= until {
+            return Ok(judge_rules(&loaded, &groups, &failing));
+        }
+        stack.runner().go_on()?;
+        std::thread::sleep(GLANCE);
+    }
+}
+
+/// What Prometheus says of its rules: how many are loaded, in how many groups, how
+/// many evaluations failed.
+fn judge_rules(loaded: &str, groups: &str, failing: &str) -> (Outcome, String) {
+    let loaded = sample_of(loaded).unwrap_or(0.0);
+    let Some(failed) = sample_of(failing).filter(|count| count.is_finite()) else {
+        let said = failing.trim();
+        let said = if said.is_empty() { "nothing" } else { said };
+        let seen = format!("how many rules fail can't be read: prometheus says {said}");
+        return (Outcome::Failed, seen);
+    };
+    match () {
+        () if loaded < 1.0 => (Outcome::Failed, "no rules are loaded".to_owned()),
+        () if failed > 0.0 => (
             Outcome::Failed,
             format!("{loaded} rules are loaded, and some fail"),
-        )
-    } else {
-        (
-            Outcome::Passed,
-            format!("{loaded} rules in {groups} groups"),
-        )
-    })
+        ),
+        () => {
+            let groups = sample_of(groups).unwrap_or(0.0);
+            (
+                Outcome::Passed,
+                format!("{loaded} rules in {groups} groups"),
+            )
+        }
+    }
 }
 
 /// One real task: added at the server, kept, offered, taken by a worker, done.
@@ -418,8 +444,23 @@ mod tests {
     fn what_promtool_says_is_read() {
         let line = r#"up{instance="redis-exporter:9121", job="redis"} => 0 @[1764000000.1]"#;
         assert_eq!(target_of(line).unwrap(), "redis redis-exporter:9121");
-        assert_eq!(sample_of("{} => 12 @[1764000000]\n"), Some(12));
+        assert_eq!(sample_of("{} => 12 @[1764000000]\n"), Some(12.0));
         assert_eq!(sample_of(""), None);
+    }
+
+    #[test]
+    fn a_rule_that_fails_is_told_whatever_number_it_comes_to() {
+        let line = |value: &str| format!("{{}} => {value} @[1764000000.1]\n");
+        let judge = |failing: &str| judge_rules(&line("65"), &line("11"), failing);
+        assert_eq!(
+            judge(&line("0")),
+            (Outcome::Passed, "65 rules in 11 groups".to_owned())
+        );
+        // What `increase` makes of one failure, what can't be read, and nothing.
+        for failing in [&line("1.0169491525423728"), &line("NaN"), "no vector", ""] {
+            assert_eq!(judge(failing).0, Outcome::Failed, "{failing}");
+        }
+        assert_eq!(judge_rules("", "", &line("0")).0, Outcome::Failed);
     }
 
     #[test]

@@ -22,6 +22,27 @@ fail() {
 
 is_root() { [ "$(id -u)" = 0 ]; }
 
+is_relaxed() {
+    case ${COLLECTIVE_ENVIRONMENT:-} in
+    development | dev | test) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
+# A short password of the administrator is refused, as setup.sh refuses those of the
+# roles. One that is missing is refused by the image at its first start, and isn't
+# needed later.
+check_password() {
+    local value=${POSTGRES_PASSWORD:-} file=${POSTGRES_PASSWORD_FILE:-}
+    if is_relaxed; then return 0; fi
+    if [ -z "$value" ] && [ -n "$file" ]; then
+        [ -r "$file" ] || fail "POSTGRES_PASSWORD_FILE: the file $file can't be read"
+        value=$(cat "$file")
+    fi
+    [ -z "$value" ] || [ ${#value} -ge 20 ] ||
+        fail "POSTGRES_PASSWORD has ${#value} characters" "take 20 or more: openssl rand -hex 24"
+}
+
 # Runs a command as the user that PostgreSQL runs as.
 as_postgres() {
     if ! is_root; then
@@ -102,6 +123,7 @@ finish_first_start() {
 [ $# -gt 0 ] || set -- postgres
 if [ "$1" = postgres ]; then
     check_data
+    check_password
     prepare_tls
     prepare_archive
     finish_first_start "${@:2}"

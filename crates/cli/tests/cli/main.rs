@@ -12,6 +12,7 @@ mod connection;
 mod help;
 mod mistakes;
 mod nouns;
+mod passwords;
 mod runs;
 mod stack;
 mod support;

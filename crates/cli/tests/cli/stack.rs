@@ -256,6 +256,80 @@ fn what_is_missing_weak_or_open_to_others_is_found_before_anything_is_started() 
 }
 
 #[test]
+fn secrets_that_others_can_read_are_found_wherever_they_lie() {
+    let project = Project::new();
+    let made = project.run(&["init", "--env", "production"]);
+    assert_eq!(made.code, Some(0), "{}", made.text());
+    let docker = "infrastructure/docker";
+    let alerts = format!("{docker}/monitoring/alertmanager/secrets");
+    let secrets = [
+        format!("{alerts}/slack_url"),
+        format!("{docker}/tls/postgres/server.key"),
+        format!("{docker}/tls/proxy/server.key"),
+        format!("{docker}/backup.key"),
+        "backup.key".to_owned(),
+    ];
+    for folder in [
+        alerts.as_str(),
+        "infrastructure/docker/tls/postgres",
+        "infrastructure/docker/tls/proxy",
+    ] {
+        std::fs::create_dir_all(project.0.path(folder)).unwrap();
+    }
+    // Neither a certificate nor somebody else's key is a secret of ours.
+    project.0.write(&format!("{alerts}/.gitkeep"), "");
+    project
+        .0
+        .write(&format!("{docker}/tls/proxy/server.crt"), "x");
+    project.0.write("other.key", "x");
+    let set_mode = |mode: u32| {
+        for secret in &secrets {
+            let text = "# made\nAGE-SECRET-KEY-1X\n";
+            project.0.write(secret, text);
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(project.0.path(secret), mode).unwrap();
+        }
+    };
+    let found = |environment: &str| {
+        let ran = project.run(&["check", "--env", environment, "--json"]);
+        let mut all = findings(&ran);
+        all.retain(|one| one.starts_with("secret_permissions "));
+        all.sort();
+        all
+    };
+    let told = |level: &str| {
+        let mut all = secrets
+            .clone()
+            .map(|secret| format!("secret_permissions {level} {secret}"));
+        all.sort();
+        all
+    };
+    set_mode(0o644);
+    assert_eq!(found("production"), told("wrong"));
+    assert_eq!(found("dev"), told("notice"));
+    let ran = project.run(&["check", "--env", "production"]);
+    let mend = format!("chown 101 {docker}/tls/proxy/server.key && chmod 400");
+    assert!(ran.text().contains(&mend), "{}", ran.text());
+    set_mode(0o400);
+    assert_eq!(found("production"), ["secret_permissions fine 5 files"]);
+}
+
+#[test]
+fn a_file_of_variables_made_for_less_keeps_production_from_starting() {
+    let project = Project::new();
+    let made = project.run(&["init", "--env", "dev"]);
+    assert_eq!(made.code, Some(0), "{}", made.text());
+    let line = 1 + project
+        .env_file()
+        .lines()
+        .position(|line| line.starts_with("STACK_ENV="))
+        .unwrap();
+    let found = findings(&project.run(&["check", "--env", "production", "--json"]));
+    let told = format!("env_file wrong .env:{line}");
+    assert!(found.contains(&told), "{told} in {found:#?}");
+}
+
+#[test]
 fn a_taken_port_is_told_with_who_has_it() {
     let project = Project::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

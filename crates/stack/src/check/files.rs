@@ -8,7 +8,7 @@ use crate::compose::shown;
 use crate::container::Container;
 use crate::envfile::MODE;
 use crate::finding::{Finding, FindingCode as Code};
-use crate::place::order_problem;
+use crate::place::{Environment, order_problem};
 use crate::stack::{COMPOSE_FILE, ENVIRONMENT, Stack};
 
 /// Compose files and the file of variables.
@@ -56,17 +56,37 @@ fn env_file(stack: &Stack) -> Vec<Finding> {
         && said != stack.environment.as_str()
     {
         let at = format!("{place}:{}", env.line_of(ENVIRONMENT).unwrap_or_default());
-        let seen = format!(
-            "it was made for `{said}`, and `{}` was asked for",
-            stack.environment
-        );
-        let mend = format!(
-            "make a file for it: `collective stack init --env {} --env-file FILE`",
-            stack.environment
-        );
-        findings.push(Finding::notice(Code::EnvFile, at, seen, mend));
+        findings.push(made_for_another(said, stack.environment, at));
     }
     findings
+}
+
+/// A file that was made for less lacks what this environment can't do without.
+fn made_for_another(said: &str, asked: Environment, at: String) -> Finding {
+    let is_enough = said
+        .parse::<Environment>()
+        .is_ok_and(|made_for| needs(made_for) >= needs(asked));
+    let make = if is_enough {
+        Finding::notice
+    } else {
+        Finding::wrong
+    };
+    make(
+        Code::EnvFile,
+        at,
+        format!("it was made for `{said}`, and `{asked}` was asked for"),
+        format!("make a file for it: `collective stack init --env {asked} --env-file FILE`"),
+    )
+}
+
+/// How much an environment needs set, from least to most.
+const fn needs(environment: Environment) -> u8 {
+    match environment {
+        Environment::Test => 0,
+        Environment::Dev => 1,
+        Environment::Staging => 2,
+        Environment::Production => 3,
+    }
 }
 
 fn permissions(stack: &Stack) -> Vec<Finding> {
@@ -118,4 +138,25 @@ pub(super) fn order(stack: &Stack, containers: &[Container]) -> Vec<Finding> {
         look_at("the running stack".to_owned(), files);
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Level;
+
+    #[test]
+    fn a_file_made_for_less_is_wrong_and_one_made_for_more_a_notice() {
+        for (said, asked, expected) in [
+            ("dev", Environment::Production, Level::Wrong),
+            ("staging", Environment::Production, Level::Wrong),
+            ("test", Environment::Dev, Level::Wrong),
+            ("prod", Environment::Production, Level::Wrong),
+            ("production", Environment::Dev, Level::Notice),
+            ("dev", Environment::Test, Level::Notice),
+        ] {
+            let found = made_for_another(said, asked, ".env:1".to_owned());
+            assert_eq!(found.level, expected, "{said}, {asked}: {found:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use crate::config::Resolved;
 use crate::finding::{Finding, FindingCode as Code};
 use crate::listener;
 use crate::machine::{self, MIN_MAP_COUNT, size};
+use crate::place::Environment;
 use crate::stack::Stack;
 
 /// Memory, disk, limits. A stack that `runs` has taken its part already.
@@ -23,33 +24,30 @@ pub(super) fn look(stack: &Stack, engine: Option<&Engine>, runs: bool) -> Vec<Fi
 
 fn memory(stack: &Stack, engine: &Engine, runs: bool) -> Finding {
     let needed = machine::needs(stack.environment, stack.monitoring).memory;
-    let available = machine::available_memory().filter(|_| !runs);
-    let mend = "give the engine more memory, take a smaller environment, or lower the limits in \
-                the override";
-    if engine.memory < needed {
-        let seen = format!(
-            "the engine has {}, {} needs {}",
-            size(engine.memory),
-            stack.environment,
-            size(needed)
-        );
-        return Finding::wrong(Code::Memory, "memory", seen, mend);
-    }
-    match available {
-        Some(available) if available < needed => {
-            let seen = format!(
-                "{} are free, {} needs {}",
-                size(available),
-                stack.environment,
-                size(needed)
-            );
-            Finding::notice(Code::Memory, "memory", seen, mend)
+    let free = machine::available_memory().filter(|_| !runs);
+    judge_memory(stack.environment, needed, engine.memory, free)
+}
+
+/// What the engine has, and what is free of it: `None` if that can't be seen, or
+/// the stack has taken its part already. Developers can close what else they run;
+/// production that is started without its memory is ended by the kernel later.
+fn judge_memory(environment: Environment, needed: u64, has: u64, free: Option<u64>) -> Finding {
+    const MEND: &str = "give the engine more memory, end what else takes it, take a smaller \
+                        environment, or lower the limits in the override";
+    let told = |what: String| format!("{what}, {environment} needs {}", size(needed));
+    let engine = told(format!("the engine has {}", size(has)));
+    match free {
+        _ if has < needed => Finding::wrong(Code::Memory, "memory", engine, MEND),
+        Some(free) if free < needed => {
+            let make = if environment.is_serious() {
+                Finding::wrong
+            } else {
+                Finding::notice
+            };
+            let seen = told(format!("{} are free", size(free)));
+            make(Code::Memory, "memory", seen, MEND)
         }
-        _ => Finding::fine(
-            Code::Memory,
-            "memory",
-            format!("the engine has {}", size(engine.memory)),
-        ),
+        _ => Finding::fine(Code::Memory, "memory", engine),
     }
 }
 
@@ -165,4 +163,33 @@ fn variable_for(stack: &Stack, port: u16) -> Option<&str> {
             value == Some(text.as_str())
         })
         .map(|found| found.name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Level;
+
+    #[test]
+    fn free_memory_that_is_too_little_is_wrong_where_it_is_serious() {
+        const GIB: u64 = 1 << 30;
+        for (environment, has, free, expected) in [
+            (Environment::Production, 64, Some(11), Level::Wrong),
+            (Environment::Staging, 64, Some(11), Level::Wrong),
+            (Environment::Dev, 64, Some(11), Level::Notice),
+            (Environment::Dev, 11, Some(64), Level::Wrong),
+            (Environment::Production, 64, Some(12), Level::Fine),
+            // It runs, or the engine is another machine.
+            (Environment::Production, 64, None, Level::Fine),
+        ] {
+            let found = judge_memory(
+                environment,
+                12 * GIB,
+                has * GIB,
+                free.map(|free| free * GIB),
+            );
+            assert_eq!(found.level, expected, "{environment}: {found:?}");
+            assert!(found.seen.ends_with("needs 12 GiB"), "{found:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 
 mod files;
 mod host;
+mod secrets;
 mod tools;
 mod variables;
 mod volumes;
@@ -17,6 +18,7 @@ use crate::stack::Stack;
 /// Looks.
 pub fn look(stack: &Stack) -> Vec<Finding> {
     let mut findings = files::look(stack);
+    findings.extend(secrets::look(stack));
     findings.extend(variables::look(stack));
     let (engine, of_tools) = tools::look(stack);
     findings.extend(of_tools);

@@ -357,6 +357,13 @@ pg_refuses_bad_input() {
     refused "is of PostgreSQL 14, this image is PostgreSQL" pg_run "$pg/postgres/start.sh" postgres
     "$pg_bin/postgres" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/' >"$pg/data/PG_VERSION"
     refused "killed before there was a database" pg_run "$pg/postgres/start.sh" postgres
+    rm "$pg/data/PG_VERSION"
+    local start=("$pg/postgres/start.sh" postgres)
+    refused "POSTGRES_PASSWORD has 5 characters" pg_run POSTGRES_PASSWORD=short "${start[@]}"
+    printf '%s\n' short >"$work/short.secret"
+    chmod 0644 "$work/short.secret"
+    refused "POSTGRES_PASSWORD has 5 characters" pg_run POSTGRES_PASSWORD= POSTGRES_PASSWORD_FILE="$work/short.secret" "${start[@]}"
+    refused "POSTGRES_PASSWORD_FILE: the file /nowhere can't be read" pg_run POSTGRES_PASSWORD= POSTGRES_PASSWORD_FILE=/nowhere "${start[@]}"
     local setup=(env -i PATH="$pg_bin:$PATH" PGHOST=localhost PGPORT=1 COLLECTIVE_SETUP_WAIT=1)
     refused "doesn't answer within 1 s.*refused" "${setup[@]}" COLLECTIVE_DB_PASSWORD="$app_secret" "$pg/postgres/setup.sh"
     refused "there is no option '--frob'" "${setup[@]}" "$pg/postgres/setup.sh" --frob

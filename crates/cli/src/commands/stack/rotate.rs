@@ -13,10 +13,12 @@ Examples:
   collective stack rotate --yes
   collective stack rotate COLLECTIVE_DB_PASSWORD REDIS_PASSWORD --yes
 
-New passwords for PostgreSQL, RabbitMQ and Redis, in the running servers and in the
-file of variables. Connections that are open stay open; services that were told a
-password when they started are started anew with the new one. An interrupted run
-is finished by the next one.";
+New passwords for PostgreSQL, RabbitMQ and Redis, and for pgAdmin, Grafana, Redis
+Commander, Elasticsearch and the APM server where they run, in the servers and in
+the file of variables. Connections that are open stay open; services that were told
+a password when they started are started anew with the new one, replicas one after
+the other. An interrupted run is finished by the next one. What it doesn't change:
+RABBITMQ_ERLANG_COOKIE, GRAFANA_SECRET_KEY, KIBANA_ENCRYPTION_KEY.";
 
 /// Which passwords.
 #[derive(Args, Debug)]
@@ -41,10 +43,17 @@ pub(super) fn run(args: RotateArgs, context: &Context) -> Result<(), CliError> {
         variables: args.variables,
     };
     let planned = plan(&stack, &wanted)?;
-    if args.dry_run {
-        return show(&planned, "would change", context);
+    for one in &planned.left {
+        context.out.remark(format!(
+            "{} stays as it is: {} doesn't run",
+            one.variable, one.service
+        ));
     }
-    context.confirm(&format!("Change {} passwords", planned.len()), args.yes)?;
+    if args.dry_run {
+        return show(&planned.changed, "would change", context);
+    }
+    let question = format!("Change {} passwords", planned.changed.len());
+    context.confirm(&question, args.yes)?;
     heed_signals(&stack)?;
     let done = rotate(&mut stack, &args.which.choice(), &wanted, |one| {
         context
@@ -58,7 +67,7 @@ fn show(all: &[Rotated], verb: &str, context: &Context) -> Result<(), CliError> 
     context.out.show(&all, |out| {
         all.iter().try_for_each(|one| {
             out.line(format!(
-                "{verb}  {:<9} {:<20} {}",
+                "{verb}  {:<15} {:<20} {}",
                 one.service, one.user, one.variable
             ))
         })
