@@ -178,6 +178,10 @@ pub(crate) const ACCOUNTS: [Account; 19] = [
     account(Server::Apm, "agents", "APM_SECRET_TOKEN"),
 ];
 
+/// redis-cli in Redis' container, as the server lets people in: over TLS where
+/// `REDIS_REQUIRE_TLS` is true. The container knows that better than a file here.
+pub(crate) const REDIS_CLI: &str = "/opt/collective/redis/cli.sh";
+
 /// The name of the database, if no variable says another.
 const DATABASE: &str = "agent_orchestrator";
 
@@ -266,7 +270,7 @@ impl Stack {
         let secret = password
             .as_ref()
             .map(|password| ("REDISCLI_AUTH", password));
-        exec(container, secret, ["redis-cli", "--no-auth-warning", "-e"]).input(commands)
+        exec(container, secret, [REDIS_CLI, "--no-auth-warning", "-e"]).input(commands)
     }
 
     /// A call of psql as PostgreSQL's administrator, by the socket inside of its
@@ -321,7 +325,7 @@ impl Stack {
             Server::Redis => exec(
                 container,
                 Some(("REDISCLI_AUTH", password)),
-                ["redis-cli", "--no-auth-warning", "--user"],
+                [REDIS_CLI, "--no-auth-warning", "--user"],
             )
             .arg(user)
             .arg("ping"),

@@ -51,6 +51,8 @@ codes! {
     ComposeFile = "compose_file";
     #[doc = " Compose files are read in a wrong order."]
     OverrideOrder = "override_order";
+    #[doc = " A part runs that this command isn't said to have."]
+    PartUnsaid = "part_unsaid";
     #[doc = " The file of variables is missing or can't be read."]
     EnvFile = "env_file";
     #[doc = " Others can read the file of variables."]
@@ -65,6 +67,16 @@ codes! {
     VariableMissing = "variable_missing";
     #[doc = " A secret is short, simple, or a default that everybody knows."]
     VariableWeak = "variable_weak";
+    #[doc = " A certificate or a key that is asked for isn't there, or is none."]
+    CertificateMissing = "certificate_missing";
+    #[doc = " A certificate has ended."]
+    CertificateExpired = "certificate_expired";
+    #[doc = " A certificate ends within 30 days."]
+    CertificateEnding = "certificate_ending";
+    #[doc = " A key, or the authority's certificate, can't be read by the user that needs it."]
+    KeyUnreadable = "key_unreadable";
+    #[doc = " The proxy has no names that it could ask for, so its pages are closed to everybody."]
+    PagesClosed = "pages_closed";
     #[doc = " Compose refuses the files with these variables."]
     ConfigInvalid = "config_invalid";
     #[doc = " A port that the stack publishes is taken by something else."]

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::envfile::EnvFile;
 use crate::error::StackError;
-use crate::place::{Environment, Place};
+use crate::place::{Environment, Overlays, Place};
 use crate::secret::{self, Secret};
-use crate::stack::{ENVIRONMENT, PREFIX, PROJECT_NAME, WITH_MONITORING};
+use crate::stack::{ENVIRONMENT, PREFIX, PROJECT_NAME, WITH_MONITORING, WITH_PROXY};
 use crate::variables::{Use, uses_in};
 
 /// What a project is called behind its prefix.
@@ -20,8 +20,8 @@ const PROJECT: &str = "collective";
 pub struct Init {
     /// The environment.
     pub environment: Environment,
-    /// Whether there is monitoring.
-    pub monitoring: bool,
+    /// What stands on top of it.
+    pub overlays: Overlays,
     /// What stands before the names of containers, volumes and networks.
     pub prefix: Option<String>,
     /// Values that were given, by name.
@@ -48,7 +48,7 @@ pub fn init(place: &Place, path: PathBuf, wanted: &Init, dry: bool) -> Result<Wr
     if path.exists() {
         return Err(StackError::EnvExists { path });
     }
-    let files: Vec<PathBuf> = place.files(wanted.environment, wanted.monitoring);
+    let files: Vec<PathBuf> = place.files(wanted.environment, wanted.overlays);
     let uses = uses_in(&files)?;
     let template = EnvFile::read(&place.env_template())?.unwrap_or_default();
     let (file, written) = fill(template, &uses, wanted, path)?;
@@ -63,9 +63,9 @@ pub fn init(place: &Place, path: PathBuf, wanted: &Init, dry: bool) -> Result<Wr
 pub fn questions(
     place: &Place,
     environment: Environment,
-    monitoring: bool,
+    overlays: Overlays,
 ) -> Result<Vec<(String, String)>, StackError> {
-    let uses = uses_in(&place.files(environment, monitoring))?;
+    let uses = uses_in(&place.files(environment, overlays))?;
     let template = EnvFile::read(&place.env_template())?.unwrap_or_default();
     let names: BTreeSet<&str> = uses
         .iter()
@@ -138,7 +138,8 @@ fn fill(
 fn about(wanted: &Init) -> Result<Vec<(&'static str, String)>, StackError> {
     let mut about = vec![
         (ENVIRONMENT, wanted.environment.to_string()),
-        (WITH_MONITORING, wanted.monitoring.to_string()),
+        (WITH_MONITORING, wanted.overlays.monitoring.to_string()),
+        (WITH_PROXY, wanted.overlays.proxy.to_string()),
     ];
     if let Some(prefix) = &wanted.prefix {
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
@@ -199,7 +200,10 @@ REDIS_PASSWORD=redis123
     fn wanted() -> Init {
         Init {
             environment: Environment::Production,
-            monitoring: true,
+            overlays: Overlays {
+                monitoring: true,
+                proxy: true,
+            },
             prefix: None,
             given: Vec::new(),
         }
@@ -220,7 +224,12 @@ REDIS_PASSWORD=redis123
         );
         assert_eq!(
             written.settings,
-            ["POSTGRES_USER", "STACK_ENV", "STACK_MONITORING"]
+            [
+                "POSTGRES_USER",
+                "STACK_ENV",
+                "STACK_MONITORING",
+                "STACK_PROXY"
+            ]
         );
         assert_eq!(written.missing, ["PGADMIN_EMAIL"]);
         let none = BTreeSet::new();

@@ -41,7 +41,7 @@ pub use finding::{Finding, FindingCode, Level};
 pub use init::{Init, Written, init, questions};
 pub use lifecycle::{DownPlan, LogsPlan, UpPlan, wait_until_healthy};
 pub use machine::size;
-pub use place::{Environment, Place};
+pub use place::{Environment, Overlays, Place};
 pub use runner::{Ran, Runner, Tell};
 pub use secret::{Secret, is_secret};
 pub use stack::{Choice, Stack};

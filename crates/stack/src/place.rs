@@ -10,8 +10,23 @@ use crate::error::StackError;
 const COMPOSE: &str = "infrastructure/docker/compose";
 /// The file that every environment begins with.
 pub(crate) const BASE: &str = "docker-compose.yml";
-/// The file that comes last where there is monitoring.
+/// The file that comes after the environment's where there is monitoring.
 pub(crate) const MONITORING: &str = "override.monitoring.yml";
+/// The folder of the reverse proxy's files, from the folder of all that Docker runs.
+const PROXY_FOLDER: &str = "proxy";
+/// The file that comes after those where there is a reverse proxy.
+pub(crate) const PROXY: &str = "override.proxy.yml";
+/// The file that comes last where there are both.
+pub(crate) const PROXY_MONITORING: &str = "override.proxy.monitoring.yml";
+
+/// What stands on top of an environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overlays {
+    /// Whether it is observed by the monitoring part.
+    pub monitoring: bool,
+    /// Whether the reverse proxy is its door.
+    pub proxy: bool,
+}
 
 /// Which form of the stack it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -116,14 +131,21 @@ impl Place {
     }
 
     /// The compose files, in the order that Compose has to read them in.
-    pub(crate) fn files(&self, environment: Environment, monitoring: bool) -> Vec<PathBuf> {
+    pub(crate) fn files(&self, environment: Environment, with: Overlays) -> Vec<PathBuf> {
         let folder = self.compose_folder();
+        let proxy = self.docker_folder().join(PROXY_FOLDER);
         let mut files = vec![
             folder.join(BASE),
             folder.join(format!("override.{environment}.yml")),
         ];
-        if monitoring {
+        if with.monitoring {
             files.push(folder.join(MONITORING));
+        }
+        if with.proxy {
+            files.push(proxy.join(PROXY));
+        }
+        if with.proxy && with.monitoring {
+            files.push(proxy.join(PROXY_MONITORING));
         }
         files
     }
@@ -151,9 +173,14 @@ pub(crate) fn order_problem<'f>(files: impl IntoIterator<Item = &'f Path>) -> Op
     if let [first, second, ..] = environments[..] {
         return Some(format!("{first} and {second} are two environments"));
     }
-    let monitoring = names.iter().position(|name| name == MONITORING)?;
-    (monitoring + 1 < names.len())
-        .then(|| format!("{MONITORING} comes before {}", names[monitoring + 1]))
+    // Behind each of these comes only one that is named after it.
+    let last = [MONITORING, PROXY, PROXY_MONITORING];
+    let rank = |name: &String| last.iter().position(|known| name == known);
+    names.windows(2).find_map(|pair| {
+        let first = rank(&pair[0])?;
+        (rank(&pair[1]).is_none_or(|second| second < first))
+            .then(|| format!("{} comes before {}", pair[0], pair[1]))
+    })
 }
 
 #[cfg(test)]
@@ -205,6 +232,33 @@ mod tests {
                     "override.production.yml",
                 ],
                 Some("override.monitoring.yml comes before override.production.yml"),
+            ),
+            (
+                &[
+                    "docker-compose.yml",
+                    "override.production.yml",
+                    "override.monitoring.yml",
+                    "override.proxy.yml",
+                    "override.proxy.monitoring.yml",
+                ],
+                None,
+            ),
+            (
+                &[
+                    "docker-compose.yml",
+                    "override.proxy.yml",
+                    "override.production.yml",
+                ],
+                Some("override.proxy.yml comes before override.production.yml"),
+            ),
+            (
+                &[
+                    "docker-compose.yml",
+                    "override.production.yml",
+                    "override.proxy.yml",
+                    "override.monitoring.yml",
+                ],
+                Some("override.proxy.yml comes before override.monitoring.yml"),
             ),
             (
                 &[

@@ -8,7 +8,7 @@ use crate::config::{self, Resolved};
 use crate::container::{self, Container, PROJECT_LABEL};
 use crate::envfile::EnvFile;
 use crate::error::StackError;
-use crate::place::{Environment, Place};
+use crate::place::{Environment, Overlays, Place};
 use crate::runner::Runner;
 use crate::variables::{self, Use, Values};
 
@@ -16,6 +16,8 @@ use crate::variables::{self, Use, Values};
 pub(crate) const ENVIRONMENT: &str = "STACK_ENV";
 /// The variable that says whether there is monitoring, if no flag does.
 pub(crate) const WITH_MONITORING: &str = "STACK_MONITORING";
+/// The variable that says whether there is a reverse proxy, if no flag does.
+pub(crate) const WITH_PROXY: &str = "STACK_PROXY";
 /// The variable before the names of containers, volumes and networks.
 pub(crate) const PREFIX: &str = "STACK_PREFIX";
 /// Compose's own variable for the project's name.
@@ -37,6 +39,8 @@ pub struct Choice {
     pub environment: Option<Environment>,
     /// Whether monitoring was asked for.
     pub monitoring: bool,
+    /// Whether the reverse proxy was asked for.
+    pub proxy: bool,
 }
 
 impl Choice {
@@ -64,6 +68,8 @@ pub struct Stack {
     pub environment: Environment,
     /// Whether it is observed by the monitoring part.
     pub monitoring: bool,
+    /// Whether the reverse proxy is its door.
+    pub proxy: bool,
     /// Where its variables are.
     pub env_path: PathBuf,
     pub(crate) env: Option<EnvFile>,
@@ -89,6 +95,7 @@ impl Stack {
         let own = [
             ENVIRONMENT,
             WITH_MONITORING,
+            WITH_PROXY,
             PREFIX,
             PROJECT_NAME,
             COMPOSE_FILE,
@@ -98,9 +105,12 @@ impl Stack {
             Some(environment) => environment,
             None => said_environment(&said, &env_path)?,
         };
-        let monitoring = choice.monitoring || said.get(WITH_MONITORING) == Some("true");
+        let overlays = Overlays {
+            monitoring: choice.monitoring || said.get(WITH_MONITORING) == Some("true"),
+            proxy: choice.proxy || said.get(WITH_PROXY) == Some("true"),
+        };
         let present: Vec<PathBuf> = place
-            .files(environment, monitoring)
+            .files(environment, overlays)
             .into_iter()
             .filter(|file| file.is_file())
             .collect();
@@ -110,7 +120,8 @@ impl Stack {
         Ok(Self {
             place,
             environment,
-            monitoring,
+            monitoring: overlays.monitoring,
+            proxy: overlays.proxy,
             env_path,
             env,
             uses,
@@ -153,7 +164,14 @@ impl Stack {
         Project {
             name: self.project_name(),
             env_file: self.env.as_ref().map(|_| self.env_path.clone()),
-            files: self.place.files(self.environment, self.monitoring),
+            files: self.place.files(self.environment, self.overlays()),
+        }
+    }
+
+    fn overlays(&self) -> Overlays {
+        Overlays {
+            monitoring: self.monitoring,
+            proxy: self.proxy,
         }
     }
 

@@ -4,7 +4,10 @@
 # Costs no Erlang of its own, and leaves nothing in the broker's log.
 set -euo pipefail
 
-amqp=${RABBITMQ_HEALTH_AMQP_PORT:-5672}
+# Where nobody comes without TLS, nothing listens on the other port.
+amqp=5672
+if [ "${RABBITMQ_REQUIRE_TLS:-false}" = true ]; then amqp=5671; fi
+amqp=${RABBITMQ_HEALTH_AMQP_PORT:-$amqp}
 http=${RABBITMQ_HEALTH_HTTP_PORT:-15672}
 
 fail() {

@@ -68,7 +68,16 @@ write_settings() {
             echo "ssl_options.verify = verify_none"
             echo "ssl_options.versions.1 = tlsv1.3"
             echo "ssl_options.versions.2 = tlsv1.2"
-            if [ "${RABBITMQ_REQUIRE_TLS:-false}" = true ]; then echo "listeners.tcp = none"; fi
+            if [ "${RABBITMQ_REQUIRE_TLS:-false}" = true ]; then
+                echo "listeners.tcp = none"
+                # The page and its API take passwords too. Inside the container the
+                # health check asks them; from outside they are asked over TLS.
+                echo "management.tcp.ip = 127.0.0.1"
+                echo "management.ssl.port = 15671"
+                echo "management.ssl.certfile = $run/server.crt"
+                echo "management.ssl.keyfile = $run/server.key"
+                if [ -e "$tls/ca.crt" ]; then echo "management.ssl.cacertfile = $run/ca.crt"; fi
+            fi
         fi
     } >"$own/conf.d/50-collective.conf.new"
     mv -f "$own/conf.d/50-collective.conf.new" "$own/conf.d/50-collective.conf"

@@ -79,6 +79,22 @@ share_token() {
     ln -sfn "$shared/token" "$data/token"
 }
 
+# A part of the stack that lets nobody in without TLS is spoken to over TLS and has
+# to show a certificate of the stack's authority. What the settings say counts more.
+speak_tls() {
+    ca=/etc/collective/ca/ca.crt
+    if [ "${POSTGRES_REQUIRE_TLS:-false}" = true ] && [ -z "${COLLECTIVE_STORE_TLS:-}" ]; then
+        export COLLECTIVE_STORE_TLS=verify-full COLLECTIVE_STORE_CA_FILE="${COLLECTIVE_STORE_CA_FILE:-$ca}"
+    fi
+    if [ "${RABBITMQ_REQUIRE_TLS:-false}" = true ] && [ -z "${COLLECTIVE_BUS_TLS:-}" ]; then
+        export COLLECTIVE_BUS_TLS=true COLLECTIVE_BUS_CA_FILE="${COLLECTIVE_BUS_CA_FILE:-$ca}"
+    fi
+    if [ "${REDIS_REQUIRE_TLS:-false}" = true ] && [ -z "${COLLECTIVE_CACHE_TLS:-}" ]; then
+        export COLLECTIVE_CACHE_TLS=true COLLECTIVE_CACHE_CA_FILE="${COLLECTIVE_CACHE_CA_FILE:-$ca}"
+        export COLLECTIVE_CACHE_PORT="${COLLECTIVE_CACHE_PORT:-6380}"
+    fi
+}
+
 wait_for() {
     what=$1
     shift
@@ -170,6 +186,7 @@ case $command in
 server)
     shift
     share_token
+    speak_tls
     run up "$@"
     ;;
 worker) worker ;;

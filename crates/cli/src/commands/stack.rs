@@ -57,6 +57,9 @@ pub(crate) struct WhichArgs {
     /// With the monitoring part [default: STACK_MONITORING of the file of variables]
     #[arg(long)]
     monitoring: bool,
+    /// With the reverse proxy [default: STACK_PROXY of the file of variables]
+    #[arg(long)]
+    proxy: bool,
     /// The folder of the project [default: the nearest one, upwards]
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
@@ -72,6 +75,7 @@ impl WhichArgs {
             env_file: self.env_file.clone(),
             environment: self.environment,
             monitoring: self.monitoring,
+            proxy: self.proxy,
         }
     }
 

@@ -33,6 +33,10 @@ case "$1" in
 compose) [ "$2" = version ] && [ -n "$PLUGIN" ] && echo "Docker Compose version v2.26.1" ;;
 info) echo '{"ServerVersion":"20.10.24","MemTotal":68719476736,"DockerRootDir":"/no-such-folder"}' ;;
 volume) exit 1 ;;
+ps) [ -z "$STARTED_FROM" ] || echo 4711 ;;
+inspect) [ -z "$STARTED_FROM" ] || printf '[{"Name": "/agent_grafana", "State": {"Status": "running", "ExitCode": 0},
+  "Config": {"Image": "x", "Labels": {"com.docker.compose.service": "grafana",
+  "com.docker.compose.project.config_files": "%s"}}}]' "$STARTED_FROM" ;;
 esac
 "#;
 /// The same of Compose 1.
@@ -58,6 +62,11 @@ impl Project {
         home.write(&file("override.dev.yml"), "services: {}\n");
         home.write(&file("override.production.yml"), PRODUCTION);
         home.write(&file("override.monitoring.yml"), "services: {}\n");
+        for name in ["override.proxy.yml", "override.proxy.monitoring.yml"] {
+            let proxy = format!("infrastructure/docker/proxy/{name}");
+            std::fs::create_dir_all(home.path("infrastructure/docker/proxy")).unwrap();
+            home.write(&proxy, "services: {}\n");
+        }
         home.write(".env.example", TEMPLATE);
         for (name, text) in [("docker", DOCKER), ("docker-compose", COMPOSE)] {
             home.write(&format!("bin/{name}"), text);
@@ -209,6 +218,72 @@ fn the_file_of_variables_says_which_stack_is_meant() {
     let unnamed = Project::new().run(&["status"]);
     assert_eq!(unnamed.code, Some(2), "{}", unnamed.text());
     assert!(unnamed.stderr.contains("STACK_ENV"), "{}", unnamed.stderr);
+}
+
+#[test]
+fn the_proxy_is_a_part_of_every_command_once_it_is_noted() {
+    let project = Project::new();
+    let made = project.run(&["init", "--env", "production", "--monitoring", "--proxy"]);
+    assert_eq!(made.code, Some(0), "{}", made.text());
+    assert!(project.env_file().contains("\nSTACK_PROXY=true\n"));
+    let folder = "infrastructure/docker";
+    let files = format!(
+        " -f {folder}/compose/docker-compose.yml -f {folder}/compose/override.production.yml \
+         -f {folder}/compose/override.monitoring.yml -f {folder}/proxy/override.proxy.yml \
+         -f {folder}/proxy/override.proxy.monitoring.yml "
+    );
+    for command in [&["up", "--no-check"][..], &["down"], &["logs"]] {
+        let told = project.run(&[command, &["--dry-run"]].concat());
+        assert!(told.stdout.contains(&files), "{}", told.text());
+    }
+    let alone = project.run(&["up", "--env", "dev", "--proxy", "--dry-run"]);
+    assert!(
+        alone
+            .stdout
+            .contains("-f infrastructure/docker/proxy/override.proxy.yml"),
+        "{}",
+        alone.text()
+    );
+}
+
+#[test]
+fn a_part_that_runs_and_is_not_said_is_told() {
+    let project = Project::new();
+    let files = "/p/docker-compose.yml,/p/override.dev.yml,/proxy/override.proxy.yml";
+    let env = [("STARTED_FROM", files)];
+    let told = "part_unsaid wrong the running stack".to_owned();
+    let without = project.run_with(&env, &["check", "--env", "dev", "--json"]);
+    assert!(findings(&without).contains(&told), "{}", without.text());
+    assert!(without.stdout.contains("--proxy"), "{}", without.stdout);
+    let with = project.run_with(&env, &["check", "--env", "dev", "--proxy", "--json"]);
+    assert!(!findings(&with).contains(&told), "{}", with.text());
+}
+
+#[test]
+fn certificates_that_are_asked_for_are_looked_at() {
+    let project = Project::new();
+    let tls = "infrastructure/docker/tls";
+    let arguments = ["check", "--env", "production", "--proxy", "--json"];
+    let found = findings(&project.run(&arguments));
+    for expected in [
+        format!("certificate_missing wrong {tls}/proxy/server.crt"),
+        format!("certificate_missing wrong {tls}/proxy/server.key"),
+        format!("pages_closed notice {tls}/proxy/htpasswd"),
+    ] {
+        assert!(found.contains(&expected), "{expected} in {found:#?}");
+    }
+    // Nobody asks for those of the servers.
+    assert!(!found.iter().any(|one| one.contains("tls/redis")));
+    project.0.write(".env", "REDIS_REQUIRE_TLS=true\n");
+    let found = findings(&project.run(&["check", "--env", "production", "--json"]));
+    for file in ["redis/server.crt", "redis/server.key", "ca/ca.crt"] {
+        let expected = format!("certificate_missing wrong {tls}/{file}");
+        assert!(found.contains(&expected), "{expected} in {found:#?}");
+    }
+    // Where there is neither, none of it is asked for.
+    std::fs::remove_file(project.0.path(".env")).unwrap();
+    let found = findings(&project.run(&["check", "--env", "production", "--json"]));
+    assert!(!found.iter().any(|one| one.contains("certificate_")));
 }
 
 #[test]

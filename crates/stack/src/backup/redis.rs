@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::manifest::Redis;
 use super::vault::{Key, Sealing};
-use crate::accounts::{ACCOUNTS, Account, Server};
+use crate::accounts::{ACCOUNTS, Account, REDIS_CLI, Server};
 use crate::call::Call;
 use crate::compose::exec;
 use crate::container::Container;
@@ -55,7 +55,7 @@ fn redis(stack: &Stack, container: &str) -> Result<Call, StackError> {
     let secret = password
         .as_ref()
         .map(|password| ("REDISCLI_AUTH", password));
-    Ok(exec(container, secret, ["redis-cli", "--no-auth-warning"]))
+    Ok(exec(container, secret, [REDIS_CLI, "--no-auth-warning"]))
 }
 
 fn keys(stack: &Stack, container: &str) -> Result<u64, StackError> {

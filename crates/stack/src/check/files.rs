@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::compose::shown;
 use crate::container::Container;
 use crate::envfile::MODE;
 use crate::finding::{Finding, FindingCode as Code};
-use crate::place::{Environment, order_problem};
-use crate::stack::{COMPOSE_FILE, ENVIRONMENT, Stack};
+use crate::place::{Environment, MONITORING, PROXY, order_problem};
+use crate::stack::{COMPOSE_FILE, ENVIRONMENT, Stack, WITH_MONITORING, WITH_PROXY};
 
 /// Compose files and the file of variables.
 pub(super) fn look(stack: &Stack) -> Vec<Finding> {
@@ -109,6 +109,29 @@ fn permissions(stack: &Stack) -> Vec<Finding> {
     vec![make(Code::EnvPermissions, place, seen, mend)]
 }
 
+/// Parts that run and that nobody said: what starts something again would do it
+/// without what they add to the others, and `down` removes them.
+pub(super) fn unsaid(stack: &Stack, containers: &[Container]) -> Vec<Finding> {
+    let is_of = |files: &[PathBuf], name: &str| files.iter().any(|file| file.ends_with(name));
+    let known = stack.project().files;
+    [
+        (MONITORING, "--monitoring", WITH_MONITORING),
+        (PROXY, "--proxy", WITH_PROXY),
+    ]
+    .into_iter()
+    .filter(|(file, ..)| !is_of(&known, file))
+    .filter(|(file, ..)| {
+        let mut running = containers.iter().filter(|one| one.runs());
+        running.any(|one| is_of(&one.files, file))
+    })
+    .map(|(file, flag, variable)| {
+        let seen = format!("it was started with {file}, and this command is without");
+        let mend = format!("add {flag}, or {variable}=true to {}", stack.env_shown());
+        Finding::wrong(Code::PartUnsaid, "the running stack", seen, mend)
+    })
+    .collect()
+}
+
 /// The order of compose files where somebody else says it: Compose's variable,
 /// and whoever started what runs.
 pub(super) fn order(stack: &Stack, containers: &[Container]) -> Vec<Finding> {
@@ -116,7 +139,8 @@ pub(super) fn order(stack: &Stack, containers: &[Container]) -> Vec<Finding> {
     let mut look_at = |place: String, files: Vec<&Path>| {
         if let Some(problem) = order_problem(files) {
             let mend = "first docker-compose.yml, then one override of an environment, \
-                        override.monitoring.yml last: settings of later files win";
+                        override.monitoring.yml, the proxy's files last: settings of later \
+                        files win";
             let found = Finding::wrong(Code::OverrideOrder, place, problem, mend);
             if !findings.contains(&found) {
                 findings.push(found);

@@ -3,6 +3,7 @@
 //! It only looks. Each finding stands for itself, so that one that can't be
 //! made doesn't hide the others.
 
+mod certificates;
 mod files;
 mod host;
 mod secrets;
@@ -20,6 +21,7 @@ pub fn look(stack: &Stack) -> Vec<Finding> {
     let mut findings = files::look(stack);
     findings.extend(secrets::look(stack));
     findings.extend(variables::look(stack));
+    findings.extend(certificates::look(stack));
     let (engine, of_tools) = tools::look(stack);
     findings.extend(of_tools);
     let containers = match engine {
@@ -27,6 +29,7 @@ pub fn look(stack: &Stack) -> Vec<Finding> {
         None => Vec::new(),
     };
     findings.extend(files::order(stack, &containers));
+    findings.extend(files::unsaid(stack, &containers));
     let runs = containers.iter().any(Container::runs);
     findings.extend(host::look(stack, engine.as_ref(), runs));
     let (resolved, of_config) = tools::resolve(stack, &findings);

@@ -309,12 +309,20 @@ fn in_loki(answer: &str) -> Look {
 
 /// Asks Jaeger's query service by the wget of its image.
 fn jaeger(stack: &Stack, container: &str, trace: &str) -> Result<Look, StackError> {
-    let url = format!("http://127.0.0.1:16686/api/traces/{trace}");
-    Ok(match get(stack, container, &url)? {
-        Ok(answer) => in_jaeger(&answer),
+    let ran = stack.runner().look(&jaeger_call(container, trace))?;
+    Ok(if ran.is_good() {
+        in_jaeger(&ran.stdout)
+    } else {
         // A trace that isn't there is a 404, which wget only calls an error.
-        Err(said) => Look::NotYet(said),
+        Look::NotYet(ran.said())
     })
+}
+
+/// Behind the proxy it answers under a path, which its container knows.
+fn jaeger_call(container: &str, trace: &str) -> Call {
+    const SCRIPT: &str =
+        r#"wget -q -T 15 -O - "http://127.0.0.1:16686${JAEGER_BASE_PATH%/}/api/traces/$1""#;
+    exec(container, None, ["sh", "-c", SCRIPT, "sh", trace]).limit(LOOK_LIMIT)
 }
 
 /// Reads the answer of `/api/traces/{id}` (Jaeger, "API").
@@ -439,6 +447,28 @@ mod tests {
         );
         let none = r#"{"status":"success","data":{"resultType":"streams","result":[],"stats":{}}}"#;
         assert_eq!(not_yet(&in_loki(none)), Some(""));
+    }
+
+    #[test]
+    fn jaeger_is_asked_where_its_pages_are() {
+        let call = jaeger_call("c_agent_jaeger_query", "4bf9");
+        let script = call
+            .words()
+            .find(|word| word.contains("wget"))
+            .unwrap()
+            .replace("wget -q -T 15 -O -", "echo");
+        for (path, expected) in [
+            ("/", "http://127.0.0.1:16686/api/traces/4bf9\n"),
+            ("", "http://127.0.0.1:16686/api/traces/4bf9\n"),
+            ("/jaeger", "http://127.0.0.1:16686/jaeger/api/traces/4bf9\n"),
+        ] {
+            let said = std::process::Command::new("sh")
+                .args(["-c", &script, "sh", "4bf9"])
+                .env("JAEGER_BASE_PATH", path)
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&said.stdout), expected, "{path}");
+        }
     }
 
     #[test]

@@ -123,4 +123,8 @@ for secret in webhook_url slack_url smtp_password pagerduty_key deadman_url; do
 done
 echo "alertmanager/start.sh: alerts go out by:${used:- nothing, no secret is there}" >&2
 
+# Its page is under a path of the proxy, which takes it off; inside nothing moves.
+if [ -n "${ALERTMANAGER_EXTERNAL_URL:-}" ]; then
+  set -- "$@" --web.external-url="$ALERTMANAGER_EXTERNAL_URL" --web.route-prefix=/
+fi
 exec "${ALERTMANAGER:-/bin/alertmanager}" --config.file="$result" "$@"

@@ -85,7 +85,7 @@ ports_are_as_promised() {
             done
         done
         ;;
-    production+proxy)
+    production*+proxy*)
         [ "$(grep -c . <<<"$bound")" = 2 ] || { echo "published: $bound" && return 1; }
         ;;
     staging)
@@ -100,7 +100,8 @@ ports_are_as_promised() {
     esac
 }
 
-# Every container: no new privileges, capabilities dropped, bounds on memory, CPU
+# Every container (the engine itself adds the label where a process sees the host's):
+# no new privileges, capabilities dropped, bounds on memory, CPU
 # and processes, an init, a log that can't fill the disk, and no root file system
 # that can be written, but for those that are named. The engine itself adds
 # `label=disable` to a container that looks at the processes of the host.
@@ -122,10 +123,12 @@ reaches() { "$docker" exec "$(container_of "$1")" timeout 3 bash -c "exec 3<>/de
 
 networks_are_split() {
     reaches worker server 7420 || { echo "the worker can't reach the server" && return 1; }
-    reaches worker rabbitmq 5672 || { echo "the worker can't reach the broker" && return 1; }
+    local amqp=5672
+    if [[ $combination == *+tls ]]; then amqp=5671; fi
+    reaches worker rabbitmq "$amqp" || { echo "the worker can't reach the broker" && return 1; }
     reaches server postgres 5432 || { echo "the server can't reach PostgreSQL" && return 1; }
     local target
-    for target in "postgres 5432" "redis 6379" "prometheus 9090"; do
+    for target in "postgres 5432" "redis 6379" "redis 6380" "prometheus 9090"; do
         # shellcheck disable=SC2086
         if reaches worker $target; then echo "the worker reaches $target" && return 1; fi
     done
@@ -140,6 +143,8 @@ networks_are_split() {
     return 0
 }
 
+redis_cli() { "$docker" exec "$(container_of redis)" /opt/collective/redis/cli.sh "$@"; }
+
 settings_are_in_force() {
     local id wanted name value found
     id=$(container_of postgres)
@@ -148,14 +153,13 @@ settings_are_in_force() {
         found=$("$docker" exec "$id" psql -U admin -d agent_orchestrator -Atc "SHOW $name")
         [ "$found" = "$value" ] || { echo "PostgreSQL: $name is $found, not $value" && return 1; }
     done
-    id=$(container_of redis)
     for wanted in maxmemory=4294967296 maxclients=10000 appendonly=yes; do
         name=${wanted%=*} value=${wanted#*=}
-        found=$("$docker" exec "$id" redis-cli config get "$name" | tail -1)
+        found=$(redis_cli config get "$name" | tail -1)
         [ "$found" = "$value" ] || { echo "Redis: $name is $found, not $value" && return 1; }
     done
-    "$docker" exec "$id" redis-cli config get maxmemory-policy | has lru || { echo "Redis: the policy isn't LRU" && return 1; }
-    [ -n "$("$docker" exec "$id" redis-cli config get save | tail -1)" ] || { echo "Redis: no snapshots" && return 1; }
+    redis_cli config get maxmemory-policy | has lru || { echo "Redis: the policy isn't LRU" && return 1; }
+    [ -n "$(redis_cli config get save | tail -1)" ] || { echo "Redis: no snapshots" && return 1; }
     id=$(container_of rabbitmq)
     found=$("$docker" exec "$id" rabbitmqctl -q eval '{vm_memory_monitor:get_vm_memory_high_watermark(), rabbit_disk_monitor:get_disk_free_limit(), vm_memory_monitor:get_total_memory(), element(2, application:get_env(rabbit, heartbeat)), element(2, application:get_env(rabbit, channel_max))}.')
     [ "$found" = "{0.6,2000000000,4294967296,60,2048}" ] || { echo "RabbitMQ: watermark, disk limit, memory, heartbeat, channels: $found" && return 1; }
@@ -277,11 +281,121 @@ proxy_serves() {
         { echo "metrics can be read from outside" && return 1; }
     [ "$(curl -s -o /dev/null -w '%{http_code}' --cacert "$ca" "https://localhost:$https/v1/status")" = 401 ] ||
         { echo "the server answers without a key" && return 1; }
-    [ "$(curl -s -o /dev/null -w '%{http_code}' --cacert "$ca" "https://localhost:$https/pgadmin/")" = 401 ] ||
-        { echo "pgAdmin asks for no name" && return 1; }
     # AMQP's greeting is answered by the broker, inside TLS.
     local greeting
     greeting=$(printf 'AMQP\0\0\11\1' | timeout 5 openssl s_client -quiet -CAfile "$ca" -verify_return_error \
         -connect "localhost:$amqps" 2>/dev/null | tr -d '\0')
     [[ $greeting == *RabbitMQ* ]] || { echo "no broker behind AMQPS" && return 1; }
+}
+
+is_here() { [ -n "$(container_of "$1")" ]; }
+
+# page STATUS PATH TEXT CURL-OPTION…: whether a page answers so, to who has a name.
+page() {
+    local status=$1 path=$2 text=$3 said
+    shift 3
+    answers 401 "$path" || return 1
+    said=$(ask "$path" -u person:a-password "$@")
+    { [ "$(head -n 1 <<<"$said")" = "$status" ] && has "$text" <<<"$said"; } ||
+        { echo "$path: $(head -c 400 <<<"$said" | tr '\n' ' ')" && return 1; }
+}
+
+# The real pages behind the proxy, those whose image is here: under their path, asking
+# for a name first, and with what is behind them.
+pages_serve() {
+    local cookie said
+    if is_here prometheus; then
+        # Wherever it sends people, they stay under its path.
+        page 200 /prometheus/ Prometheus -L || return 1
+        page 200 '/prometheus/api/v1/query?query=count(up)' '"status":"success"' || return 1
+    fi
+    if is_here alertmanager; then
+        page 200 /alertmanager/ Alertmanager || return 1
+        page 200 /alertmanager/api/v2/status cluster || return 1
+    fi
+    if is_here pgadmin; then page 302 /pgadmin/ '/pgadmin/login' || return 1; fi
+    if is_here redis-commander; then
+        page 200 /redis-commander/ redisCommander || return 1
+        redis_commander_sees_redis || return 1
+    fi
+    # RabbitMQ's page by its own login, behind the name.
+    page 200 /rabbitmq/ 'RabbitMQ Management' || return 1
+    cookie=$(door_cookie)
+    answers 403 /rabbitmq/api/overview -u "admin:$(value_of RABBITMQ_PASSWORD)" || return 1
+    answers 401 /rabbitmq/api/overview -H "Cookie: $cookie" -u admin:wrong || return 1
+    said=$(ask /rabbitmq/api/queues/%2F/agent.results -H "Cookie: $cookie" -u "admin:$(value_of RABBITMQ_PASSWORD)")
+    { [ "$(head -n 1 <<<"$said")" = 200 ] && has '"name":"agent.results"' <<<"$said"; } ||
+        { echo "the queue: $(head -c 300 <<<"$said")" && return 1; }
+}
+
+# Its page sends a login of its own by a header that isn't the proxy's.
+redis_commander_sees_redis() {
+    local token said
+    token=$(ask /redis-commander/signin -u person:a-password -H 'Content-Type: application/json' \
+        --data "{\"username\":\"admin\",\"password\":\"$(value_of REDIS_COMMANDER_PASSWORD)\"}" |
+        sed -n 's/.*"bearerToken":"\([^"]*\)".*/\1/p')
+    [ -n "$token" ] || { echo "Redis Commander lets nobody in" && return 1; }
+    said=$(ask /redis-commander/apiv2/server/info -u person:a-password -H "X-Redis-Commander-Authorization: Bearer $token")
+    has redis_version <<<"$said" || { echo "Redis Commander: $(head -c 400 <<<"$said")" && return 1; }
+}
+
+# With all three of *_REQUIRE_TLS nothing listens where TLS isn't spoken, and
+# PostgreSQL refuses who comes without.
+plain_is_refused() {
+    local target said
+    for target in "rabbitmq 5671" "rabbitmq 15671" "redis 6380" "postgres 5432"; do
+        # shellcheck disable=SC2086
+        reaches server $target || { echo "the server can't reach $target" && return 1; }
+    done
+    for target in "rabbitmq 5672" "rabbitmq 15672" "redis 6379"; do
+        # shellcheck disable=SC2086
+        if reaches server $target; then echo "$target answers without TLS" && return 1; fi
+    done
+    said=$("$docker" exec -e PGSSLMODE=disable -e PGPASSWORD="$(value_of COLLECTIVE_DB_PASSWORD)" "$(container_of postgres)" \
+        psql -h 127.0.0.1 -U collective_app -d agent_orchestrator -c 'SELECT 1' 2>&1) &&
+        { echo "PostgreSQL lets in who comes without TLS" && return 1; }
+    has 'no encryption\|rejects connection' <<<"$said" || { echo "PostgreSQL: $said" && return 1; }
+    said=$("$docker" exec "$(container_of postgres)" psql -U admin -d agent_orchestrator -Atc \
+        "SELECT string_agg(DISTINCT usename, ',' ORDER BY usename) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+         WHERE client_addr IS NOT NULL AND NOT ssl")
+    [ -z "$said" ] || { echo "connected to PostgreSQL without TLS: $said" && return 1; }
+}
+
+# collective ARGUMENT…: `collective stack` of our image's binary on this stack.
+stack_command() {
+    [ -x "$work/collective" ] ||
+        "$docker" cp "$(container_of server):/usr/local/bin/collective" "$work/collective" || return 1
+    local environment=${combination%%+*} flags=""
+    [[ $combination != *+monitoring* ]] || flags+=" --monitoring"
+    [[ $combination != *+proxy* ]] || flags+=" --proxy"
+    # shellcheck disable=SC2086
+    env -i PATH="$PATH" HOME="$HOME" "$work/collective" stack "$@" --dir "$tree" --env "$environment" $flags
+}
+
+# Every line of a proof holds, but for those of services that were left out.
+stack_is_proven() {
+    stack_command verify --json >"$work/proofs" 2>"$work/said" || true
+    python3 - "$work/proofs" "${left_out[@]}" <<'PY' || { cat "$work/said" && return 1; }
+import json, re, sys
+proofs, left_out = json.load(open(sys.argv[1])), set(sys.argv[2:])
+def is_of_the_machine(proof):
+    named = set(re.findall(r"[a-z]+(?:-[a-z0-9]+)*", proof["seen"]))
+    return proof["what"] in ("containers", "scrape targets") and bool(named & left_out)
+bad = [proof for proof in proofs if proof["outcome"] == "failed" and not is_of_the_machine(proof)]
+logins = [proof for proof in proofs if proof["what"].startswith("login ") and proof["outcome"] == "passed"]
+if bad or len(logins) != 10 or not any(proof["what"] == "task" and proof["outcome"] == "passed" for proof in proofs):
+    sys.exit(json.dumps(bad or proofs, indent=1))
+PY
+}
+
+stack_commands_work() {
+    stack_is_proven || return 1
+    stack_command rotate --yes >"$work/said" 2>&1 || { tail -n 5 "$work/said" && return 1; }
+    wait_healthy || return 1
+    is_here proxy || { echo "the proxy is gone" && return 1; }
+    stack_is_proven || return 1
+    stack_command backup --to "$work/backups" >"$work/said" 2>&1 || { tail -n 5 "$work/said" && return 1; }
+    stack_command backup verify --to "$work/backups" >"$work/said" 2>&1 || { tail -n 5 "$work/said" && return 1; }
+    # Nothing of it opened a door; the certificates are found.
+    stack_command check --json 2>/dev/null | has '"certificate_ending"' || { echo "check finds no certificate" && return 1; }
 }

@@ -68,6 +68,7 @@ new_stack() {
             echo "REDIS_COMMANDER_USER=admin"
             echo "GRAFANA_USER=admin"
         fi
+        echo "COLLECTIVE_VERSION=${COLLECTIVE_VERSION:-local}"
         echo "COMPOSE_PROJECT_NAME=${prefix%_}"
         echo "STACK_PREFIX=$prefix"
         echo "AGENT_SUBNET=10.129.$octet.0/24"
@@ -83,11 +84,16 @@ new_stack() {
     chmod 600 "$tree/.env"
 }
 
-# Certificates for every door, and everybody inside speaks TLS as well.
+# Certificates for every door.
 add_certificates() {
     TLS_FOLDER='' "$tree/infrastructure/docker/tls/make-test-certificates.sh" localhost >/dev/null
     echo "person:$(openssl passwd -apr1 a-password)" >"$tree/infrastructure/docker/tls/proxy/htpasswd"
     chmod 0644 "$tree/infrastructure/docker/tls/proxy/htpasswd"
+    echo "PROXY_URL=https://localhost:$(value_of PROXY_HTTPS_PORT)" >>"$tree/.env"
+}
+
+# TLS is there and may be used: the server does.
+offer_tls() {
     cat >>"$tree/.env" <<'ENV'
 COLLECTIVE_STORE_TLS=verify-full
 COLLECTIVE_STORE_CA_FILE=/etc/collective/ca/ca.crt
@@ -96,8 +102,15 @@ COLLECTIVE_BUS_CA_FILE=/etc/collective/ca/ca.crt
 COLLECTIVE_CACHE_TLS=true
 COLLECTIVE_CACHE_PORT=6380
 COLLECTIVE_CACHE_CA_FILE=/etc/collective/ca/ca.crt
+ENV
+}
+
+# Nobody comes without TLS; nothing else is said.
+require_tls() {
+    cat >>"$tree/.env" <<'ENV'
 POSTGRES_REQUIRE_TLS=true
-POSTGRES_EXPORTER_TLS=require
+RABBITMQ_REQUIRE_TLS=true
+REDIS_REQUIRE_TLS=true
 ENV
 }
 
@@ -145,7 +158,12 @@ files_of() {
     for part in ${2//+/ }; do
         case $part in
         base) ;;
-        proxy) options+=(-f "${at}../proxy/override.proxy.yml") ;;
+        # Variables say it, no file.
+        tls) ;;
+        proxy)
+            options+=(-f "${at}../proxy/override.proxy.yml")
+            [[ $2 != *monitoring* ]] || options+=(-f "${at}../proxy/override.proxy.monitoring.yml")
+            ;;
         # PostgreSQL 17 and RabbitMQ 4.0.
         versions) options+=(-f "${at}../standins/override.versions.yml") ;;
         *) options+=(-f "${at}override.$part.yml") ;;

@@ -19,6 +19,7 @@ COMPOSE = DOCKER / "compose"
 FILES = [
     *sorted(COMPOSE.glob("*.yml")),
     DOCKER / "proxy" / "override.proxy.yml",
+    DOCKER / "proxy" / "override.proxy.monitoring.yml",
 ]
 # Forms that only Compose 2.x knows (or that 1.29 reads otherwise).
 NEW_FORMS = {

@@ -3,7 +3,9 @@
 #
 #   run.sh [--with v1|v2|both] [COMBINATION…]
 #
-# COMBINATION is one of the names below; without one, all are run. Each is booted
+# COMBINATION is one of the names below; without one, all are run. In `+tls` nobody
+# comes without TLS; `pages` is the proxy alone, before servers that only tell what
+# they were asked. Each is booted
 # by docker-compose 1.29 (v1) and by Compose 2.x (v2), from a copy of the files
 # with an .env, a prefix, networks and ports of its own, and removed again. Nothing
 # else on the machine is touched. Images that are missing are left out by name, or
@@ -16,12 +18,15 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 docker_folder=$(cd "$here/../.." && pwd)
 root=$(cd "$docker_folder/../.." && pwd)
 readonly here docker_folder root
-readonly all=(dev test test+versions staging production dev+monitoring production+monitoring production+proxy side-by-side)
+readonly all=(dev test test+versions staging production dev+monitoring production+monitoring production+proxy
+    production+monitoring+proxy+tls pages side-by-side)
 
 # shellcheck source=lib.sh
 . "$here/lib.sh"
 # shellcheck source=checks.sh
 . "$here/checks.sh"
+# shellcheck source=pages.sh
+. "$here/pages.sh"
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/collective-compose-XXXXXX")
 table=$work/table
@@ -68,7 +73,8 @@ run_stack() {
     version=$2
     new_stack "${combination%%+*}"
     case $combination in
-    *+proxy) add_certificates ;;
+    *+tls) add_certificates && require_tls ;;
+    *+proxy) add_certificates && offer_tls ;;
     esac
     check "config is valid from three folders" config_is_valid || return 0
     if [[ $combination == test* ]]; then
@@ -85,8 +91,20 @@ run_stack() {
         production*) check "the document's settings are in force" settings_are_in_force || true ;;
         esac
         case $combination in
-        *+monitoring) check "what was booted is scraped" targets_are_up || true ;;
-        *+proxy) check "HTTPS and AMQPS by the proxy, nothing else" proxy_serves || true ;;
+        *+monitoring*) check "what was booted is scraped" targets_are_up || true ;;
+        esac
+        case $combination in
+        *+proxy*)
+            check "HTTPS and AMQPS by the proxy, nothing else" proxy_serves || true
+            check "every page that is here, by the proxy" pages_serve || true
+            ;;
+        esac
+        case $combination in
+        *+tls)
+            check "nobody comes without TLS" plain_is_refused || true
+            check "collective stack verifies, changes passwords, backs up" stack_commands_work || true
+            ;;
+        *+monitoring | *+proxy) ;;
         *)
             local service
             for service in postgres rabbitmq redis; do
@@ -138,7 +156,8 @@ esac
 [ $# -gt 0 ] || set -- "${all[@]}"
 
 "$docker" version >/dev/null 2>&1 || die "no Docker engine answers $docker" "start dockerd"
-"$docker" image inspect collective:local >/dev/null 2>&1 || die "the image collective:local is missing" "server/build.sh BINARY"
+own_image=collective:${COLLECTIVE_VERSION:-local}
+"$docker" image inspect "$own_image" >/dev/null 2>&1 || die "the image $own_image is missing" "server/build.sh BINARY"
 python3 -c 'import yaml' 2>/dev/null || die "Python's yaml is missing" "apt-get install python3-yaml"
 for each in "${versions[@]}"; do
     compose "$each" "$work" version >/dev/null 2>&1 || die "Compose $each is missing" "docker-compose 1.29, and standins/build.sh compose-v2"
@@ -146,7 +165,11 @@ done
 
 for each in "$@"; do
     for version in "${versions[@]}"; do
-        if [ "$each" = side-by-side ]; then run_side_by_side "$version"; else run_stack "$each" "$version"; fi
+        case $each in
+        side-by-side) run_side_by_side "$version" ;;
+        pages) run_pages "$version" ;;
+        *) run_stack "$each" "$version" ;;
+        esac
     done
 done
 

@@ -8,7 +8,7 @@ mq_place() {
     mq=$work/$1
     mkdir -p "$mq/home" "$mq/logs" "$mq/bin"
     local name
-    for name in port http metrics tls distribution mapper; do
+    for name in port http https metrics tls distribution mapper; do
         if ! [ -s "$mq/$name" ]; then free_port >"$mq/$name"; fi
     done
     mq_port=$(cat "$mq/port")
@@ -18,7 +18,9 @@ mq_place() {
     sed -i -e "s/^listeners.tcp.default = 5672/listeners.tcp.default = $mq_port/" \
         -e "s/^management.tcp.port = 15672/management.tcp.port = $mq_http/" \
         -e "s/^prometheus.tcp.port = 15692/prometheus.tcp.port = $(cat "$mq/metrics")/" "$mq/rabbitmq/rabbitmq.conf"
-    sed -i "s/listeners.ssl.default = 5671/listeners.ssl.default = $(cat "$mq/tls")/" "$mq/rabbitmq/start.sh"
+    sed -i -e "s/listeners.ssl.default = 5671/listeners.ssl.default = $(cat "$mq/tls")/" \
+        -e "s/management.ssl.port = 15671/management.ssl.port = $(cat "$mq/https")/" "$mq/rabbitmq/start.sh"
+    sed -i "s/amqp=5671/amqp=$(cat "$mq/tls")/" "$mq/rabbitmq/healthcheck.sh"
     install -m 0755 "$here/entrypoints/rabbitmq" "$mq/bin/docker-entrypoint.sh"
     mq_environment=(
         PATH="$mq/bin:$mq_bin:$PATH" LANG=C.UTF-8 HOME="$mq/home"
@@ -280,9 +282,32 @@ mq_over_tls() {
     make_certificates "$work/others"
     refused "CERTIFICATE_VERIFY_FAILED|SSL|certificate" "$work/python/bin/python" "$here/amqp.py" \
         "amqps://collective:$app_secret@localhost:$(cat "$mq/tls")/%2F" login "$work/others/ca.crt"
+    mq_requires_tls
     rm -r "$mq/tls-files"
     mq_stop
     mq_start
+}
+
+# Nobody comes without: the health check follows, AMQP and the page's API are there
+# over TLS alone, and the check itself leaves nothing in the log.
+mq_requires_tls() {
+    local https lines address
+    https=$(cat "$mq/https")
+    mq_stop
+    mq_launch RABBITMQ_REQUIRE_TLS=true
+    until_true 90 mq_run RABBITMQ_HEALTH_AMQP_PORT= RABBITMQ_REQUIRE_TLS=true "$mq/rabbitmq/healthcheck.sh"
+    refused "nothing listens for AMQP" mq_run "$mq/rabbitmq/healthcheck.sh"
+    refused "[Cc]onnection refused|Errno 111" collective login
+    "$work/python/bin/python" "$here/amqp.py" "amqps://collective:$app_secret@localhost:$(cat "$mq/tls")/%2F" login "$mq/tls-files/ca.crt"
+    curl -sS --fail-with-body --cacert "$mq/tls-files/ca.crt" -K - "https://localhost:$https/api/whoami" >/dev/null <<<"user = \"admin:$admin_secret\""
+    # Plain it is for the container itself.
+    address=$(hostname -I | awk '{ print $1 }')
+    refused "[Cc]ouldn't connect|Failed to connect" curl -sS --max-time 5 "http://$address:$mq_http/api/auth"
+    lines=$(cat "$mq"/logs/*.log "$mq/log" | wc -l)
+    mq_run RABBITMQ_HEALTH_AMQP_PORT= RABBITMQ_REQUIRE_TLS=true "$mq/rabbitmq/healthcheck.sh"
+    # What the broker has to say of it, it says at once; there is nothing to wait for.
+    sleep 1
+    same "" "$(cat "$mq"/logs/*.log "$mq/log" | tail -n +"$((lines + 1))" | grep -iE 'error|tls|handshake' || true)"
 }
 
 mq_refuses_bad_input() {
@@ -327,6 +352,6 @@ rabbitmq_checks() {
     check "an agent's user has its team's queues and agent.results" mq_agent_user
     check "no password in a command line, log, file or environment" mq_no_secret_leaks
     check "restarts keep passwords and messages" mq_restarts
-    check "TLS: verified, and refused for another authority" mq_over_tls
+    check "TLS: verified, required, and refused for another authority" mq_over_tls
     check "bad input is told, with what to do" mq_refuses_bad_input
 }

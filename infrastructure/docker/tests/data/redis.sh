@@ -200,6 +200,11 @@ rd_over_tls() {
     stop "$rd"
     rd_launch redis.production.conf REDIS_REQUIRE_TLS=true
     until_true 20 rd_run REDIS_REQUIRE_TLS=true REDIS_HEALTH_PORT="$rd_tls" "$rd/redis/healthcheck.sh"
+    # redis-cli as the stack's own commands call it.
+    local cli=(rd_run REDIS_REQUIRE_TLS=true REDIS_TLS_PORT="$rd_tls" REDISCLI_AUTH="$admin_secret")
+    same PONG "$("${cli[@]}" COLLECTIVE_CA_FILE="$rd/tls-files/ca.crt" "$rd/redis/cli.sh" -e ping)"
+    refused "certificate verify failed|SSL_connect" "${cli[@]}" COLLECTIVE_CA_FILE="$work/others/ca.crt" "$rd/redis/cli.sh" -e ping
+    refused "[Cc]onnection refused" rd_run REDISCLI_AUTH="$admin_secret" redis-cli -e -p "$rd_port" ping
     rm -r "$rd/tls-files"
     stop "$rd"
     rd_start redis.production.conf

@@ -11,7 +11,7 @@ from documents import DOCKER, DOCUMENTS, ROOT, all_commands
 
 HERE = Path(__file__).resolve().parent
 SCENES = ("none", "dev", "test", "staging", "production", "production+monitoring")
-COMPOSE_FILES = [*sorted((DOCKER / "compose").glob("*.yml")), DOCKER / "proxy" / "override.proxy.yml"]
+COMPOSE_FILES = [*sorted((DOCKER / "compose").glob("*.yml")), *sorted((DOCKER / "proxy").glob("*.yml"))]
 # Words in capitals that stand for something of the reader's.
 PLACEHOLDERS = {"NAME", "TEAM", "HOST", "NAME_MEMORY", "NAME_CPUS"}
 

@@ -4,7 +4,7 @@ use std::io::BufRead;
 use std::path::PathBuf;
 
 use clap::Args;
-use collective_stack::{Choice, Environment, Init, Written, init, questions};
+use collective_stack::{Choice, Environment, Init, Overlays, Written, init, questions};
 
 use super::environment;
 use crate::context::Context;
@@ -31,6 +31,9 @@ pub(crate) struct InitArgs {
     /// With the monitoring part
     #[arg(long)]
     monitoring: bool,
+    /// With the reverse proxy
+    #[arg(long)]
+    proxy: bool,
     /// What stands before the names of containers, volumes and networks
     #[arg(long, value_name = "PREFIX")]
     prefix: Option<String>,
@@ -77,13 +80,16 @@ pub(super) fn run(args: InitArgs, context: &Context) -> Result<(), CliError> {
         Some(environment) => environment,
         None => ask_environment(context)?,
     };
-    let monitoring = args.monitoring || (is_asked && ask_yes("With the monitoring part", context)?);
+    let overlays = Overlays {
+        monitoring: args.monitoring || (is_asked && ask_yes("With the monitoring part", context)?),
+        proxy: args.proxy || (is_asked && ask_yes("With the reverse proxy", context)?),
+    };
     let mut given = args.set;
     if let Some(name) = args.set_stdin {
         given.push((name, line_of_stdin()?));
     }
     if is_asked {
-        for (name, default) in questions(&place, environment, monitoring)? {
+        for (name, default) in questions(&place, environment, overlays)? {
             if !given.iter().any(|(known, _)| *known == name) {
                 eprint!("{name}? [{default}] ");
                 let answer = line_of_stdin()?;
@@ -95,7 +101,7 @@ pub(super) fn run(args: InitArgs, context: &Context) -> Result<(), CliError> {
     }
     let wanted = Init {
         environment,
-        monitoring,
+        overlays,
         prefix: args.prefix,
         given,
     };
