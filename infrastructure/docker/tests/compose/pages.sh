@@ -58,7 +58,7 @@ CONF
 ask() {
     local path=$1
     shift
-    curl -s --path-as-is --max-time 10 -w '\n%{http_code}' --cacert "$tree/infrastructure/docker/tls/ca/ca.crt" "$@" \
+    curl -s --path-as-is --max-time 10 -w '\n%{http_code}\n' --cacert "$tree/infrastructure/docker/tls/ca/ca.crt" "$@" \
         "https://localhost:$(value_of PROXY_HTTPS_PORT)$path" | tac
 }
 
