@@ -149,16 +149,7 @@ impl Stack {
         let user = self.user(account);
         let new = new.reveal();
         match account.server {
-            Server::Postgres => self.psql(
-                container,
-                format!(
-                    "SET log_statement = 'none';\n\
-                     SET log_min_duration_statement = -1;\n\
-                     SET pg_stat_statements.track_utility = off;\n\
-                     SET password_encryption = 'scram-sha-256';\n\
-                     ALTER ROLE \"{user}\" PASSWORD '{new}';\n"
-                ),
-            ),
+            Server::Postgres => self.psql(container, alter_role(&user, new)),
             Server::Rabbitmq => exec(
                 container,
                 None,
@@ -249,6 +240,18 @@ impl Stack {
             .arg("ping"),
         }
     }
+}
+
+/// The statements that give a role of PostgreSQL another password, which no log
+/// and no statistics hear of.
+pub(crate) fn alter_role(user: &str, new: &str) -> String {
+    format!(
+        "SET log_statement = 'none';\n\
+         SET log_min_duration_statement = -1;\n\
+         SET pg_stat_statements.track_utility = off;\n\
+         SET password_encryption = 'scram-sha-256';\n\
+         ALTER ROLE \"{user}\" PASSWORD '{new}';\n"
+    )
 }
 
 /// Why a login was refused, if it was.

@@ -5,10 +5,13 @@
 //! - the database can't be connected to
 //! - RabbitMQ's management page isn't there
 //! - memory runs out
+//!
+//! and, before them, a restore that is unfinished.
 
 use serde::Deserialize;
 
 use crate::accounts::{ACCOUNTS, Server};
+use crate::backup::restore;
 use crate::check;
 use crate::compose::{Engine, docker, exec};
 use crate::container::{Container, Health};
@@ -42,7 +45,8 @@ pub fn look(stack: &Stack) -> Vec<Finding> {
         Ok(containers) => containers,
         Err(error) => return vec![failed(Code::Docker, "containers", &error)],
     };
-    let mut findings = ports(stack, &containers);
+    let mut findings: Vec<Finding> = restore::unfinished_finding(stack).into_iter().collect();
+    findings.extend(ports(stack, &containers));
     findings.extend(exits(stack, &containers));
     findings.extend(database(stack, &containers));
     findings.extend(management(stack, &containers));

@@ -14,7 +14,7 @@ use crate::accounts::{ACCOUNTS, Account, Server};
 use crate::container::Container;
 use crate::envfile::EnvFile;
 use crate::error::StackError;
-use crate::lifecycle::wait_until_healthy;
+use crate::lifecycle::wait_for;
 use crate::secret::Secret;
 use crate::stack::{Choice, Stack};
 use crate::variables::Origin;
@@ -263,10 +263,9 @@ fn renew_clients(
     let call = stack.compose()?.call(&stack.project());
     let call = call.args(["up", "--detach", "--no-deps"]);
     stack.runner().act(&call.args(clients.iter().copied()))?;
-    let after = wait_until_healthy(stack, CLIENTS_LIMIT, |_| {})?;
-    let mut bad = after
-        .iter()
-        .filter(|one| clients.contains(&one.service.as_str()) && !one.is_good());
+    let is_client = |one: &Container| clients.contains(&one.service.as_str());
+    let after = wait_for(stack, CLIENTS_LIMIT, is_client, |_| {})?;
+    let mut bad = after.iter().filter(|one| !one.is_good());
     match bad.next() {
         None => Ok(()),
         Some(one) => Err(StackError::wrong_state(

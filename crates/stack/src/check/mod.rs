@@ -9,6 +9,7 @@ mod tools;
 mod variables;
 mod volumes;
 
+use crate::backup::restore;
 use crate::config::Resolved;
 use crate::container::Container;
 use crate::finding::Finding;
@@ -17,6 +18,7 @@ use crate::stack::Stack;
 /// Looks.
 pub fn look(stack: &Stack) -> Vec<Finding> {
     let mut findings = files::look(stack);
+    findings.extend(restore::unfinished_finding(stack));
     findings.extend(variables::look(stack));
     let (engine, of_tools) = tools::look(stack);
     findings.extend(of_tools);
