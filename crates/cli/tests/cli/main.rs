@@ -12,6 +12,7 @@ mod connection;
 mod help;
 mod mistakes;
 mod nouns;
+mod restore;
 mod runs;
 mod stack;
 mod support;

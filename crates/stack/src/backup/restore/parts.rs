@@ -1,6 +1,8 @@
 //! Each part is made ready in a volume of its own, by the image that is going to
 //! open it, and is seen to work there.
 
+use std::time::Duration;
+
 use super::journal::Swap;
 use super::look::Plan;
 use super::{Site, postgres};
@@ -11,6 +13,8 @@ use crate::backup::workshop::Workshop;
 use crate::compose::{docker, exec};
 use crate::error::StackError;
 
+/// How long Redis may take to write what it holds: 4 GB at 30 MB/s are two minutes.
+const SAVE_LIMIT: Duration = Duration::from_secs(1_800);
 /// Takes the snapshot in.
 const UNPACK_REDIS: &str = "set -eu; cat > /to/dump.rdb; redis-check-rdb /to/dump.rdb >&2";
 /// Redis reads its log before its snapshot: the snapshot becomes the beginning of
@@ -78,6 +82,10 @@ fn redis(
     let server = workshop.redis(image, to)?;
     let logs = site.stack.runner().look(&docker(["logs", &server]))?;
     let loaded = loaded_keys(&format!("{}{}", logs.stdout, logs.stderr));
+    // What was streamed ends with a mark that a log must not have behind it: the
+    // server writes it anew.
+    let save = exec(&server, None, ["redis-cli", "-e", "save"]).limit(SAVE_LIMIT);
+    site.stack.runner().ask(&save)?;
     workshop.stop(&server)?;
     let mut mounts = vec![format!("{to}:/to")];
     mounts.extend(
@@ -86,6 +94,7 @@ fn redis(
     );
     workshop.script(image, &mounts, FINISH_REDIS)?;
     Ok(match loaded {
+        Some(1) => "1 key".to_owned(),
         Some(keys) => format!("{keys} keys"),
         None => "a snapshot that doesn't say how many keys it has".to_owned(),
     })
