@@ -230,16 +230,7 @@ impl Stack {
         let user = self.user(account);
         let new = secret.reveal();
         Ok(match account.server {
-            Server::Postgres => self.psql(
-                container,
-                format!(
-                    "SET log_statement = 'none';\n\
-                     SET log_min_duration_statement = -1;\n\
-                     SET pg_stat_statements.track_utility = off;\n\
-                     SET password_encryption = 'scram-sha-256';\n\
-                     ALTER ROLE \"{user}\" PASSWORD '{new}';\n"
-                ),
-            ),
+            Server::Postgres => self.psql(container, alter_role(&user, new)),
             Server::Rabbitmq => exec(
                 container,
                 None,
@@ -332,6 +323,18 @@ impl Stack {
             _ => self.knock(account, password, container),
         }
     }
+}
+
+/// The statements that give a role of PostgreSQL another password, which no log
+/// and no statistics hear of.
+pub(crate) fn alter_role(user: &str, new: &str) -> String {
+    format!(
+        "SET log_statement = 'none';\n\
+         SET log_min_duration_statement = -1;\n\
+         SET pg_stat_statements.track_utility = off;\n\
+         SET password_encryption = 'scram-sha-256';\n\
+         ALTER ROLE \"{user}\" PASSWORD '{new}';\n"
+    )
 }
 
 /// Why a login was refused, if it was.

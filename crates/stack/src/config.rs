@@ -46,6 +46,8 @@ pub(crate) struct Published {
 /// A volume in a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mounted {
+    /// Its name in the compose files.
+    pub(crate) declared: String,
     /// Its name as the engine knows it.
     pub(crate) volume: String,
     /// Where it is in the container.
@@ -127,7 +129,11 @@ impl Resolved {
             .filter_map(mount)
             .filter_map(|(source, target)| {
                 let volume = self.volume(&source, project)?;
-                Some(Mounted { volume, target })
+                Some(Mounted {
+                    declared: source,
+                    volume,
+                    target,
+                })
             })
             .collect()
     }

@@ -6,11 +6,13 @@
 //! - RabbitMQ's management page isn't there
 //! - memory runs out
 //!
-//! With the database the passwords of all three servers are tried.
+//! and, before them, a restore that is unfinished. With the database the passwords
+//! of all three servers are tried.
 
 use serde::Deserialize;
 
 use crate::accounts::{ACCOUNTS, Server};
+use crate::backup::restore;
 use crate::check;
 use crate::compose::{Engine, docker, exec};
 use crate::container::{Container, Health};
@@ -44,7 +46,8 @@ pub fn look(stack: &Stack) -> Vec<Finding> {
         Ok(containers) => containers,
         Err(error) => return vec![failed(Code::Docker, "containers", &error)],
     };
-    let mut findings = ports(stack, &containers);
+    let mut findings: Vec<Finding> = restore::unfinished_finding(stack).into_iter().collect();
+    findings.extend(ports(stack, &containers));
     findings.extend(exits(stack, &containers));
     findings.extend(database(stack, &containers));
     findings.extend(logins(stack, &containers, Server::Rabbitmq));

@@ -105,6 +105,28 @@ codes! {
     ManagementUi = "management_ui";
     #[doc = " A container was ended for lack of memory, or is close to it."]
     OutOfMemory = "out_of_memory";
+    #[doc = " The folder holds no such backup, or none that is old enough."]
+    BackupMissing = "backup_missing";
+    #[doc = " A file of the backup is missing or was changed."]
+    BackupBroken = "backup_broken";
+    #[doc = " The backup is encrypted, and no key is given, or one that doesn't open it."]
+    BackupKey = "backup_key";
+    #[doc = " A part that is asked for is not in the backup, or not in this environment."]
+    BackupPart = "backup_part";
+    #[doc = " The backup is of another major version of PostgreSQL than the stack."]
+    BackupVersion = "backup_version";
+    #[doc = " The backup's database or administrator is called otherwise than the stack's."]
+    BackupNames = "backup_names";
+    #[doc = " The time lies outside of what the backup and its WAL cover."]
+    RestoreTime = "restore_time";
+    #[doc = " There is less room on the disk than the restore needs."]
+    RestoreDisk = "restore_disk";
+    #[doc = " A container of the stack runs: nothing is restored under it."]
+    RestoreRunning = "restore_running";
+    #[doc = " What becomes of a volume: it is made, or what it holds is set aside."]
+    RestoreVolume = "restore_volume";
+    #[doc = " A restore was interrupted, and is neither finished nor undone."]
+    RestoreUnfinished = "restore_unfinished";
 }
 
 impl fmt::Display for FindingCode {

@@ -90,11 +90,23 @@ impl Stack {
 pub fn wait_until_healthy(
     stack: &Stack,
     limit: Duration,
+    tell: impl FnMut(&[Container]),
+) -> Result<Vec<Container>, StackError> {
+    wait_for(stack, limit, |_| true, tell)
+}
+
+/// The same for those that are meant: what became of the others before is not
+/// waited for.
+pub(crate) fn wait_for(
+    stack: &Stack,
+    limit: Duration,
+    is_meant: impl Fn(&Container) -> bool,
     mut tell: impl FnMut(&[Container]),
 ) -> Result<Vec<Container>, StackError> {
     let deadline = Instant::now() + limit;
     loop {
-        let containers = stack.containers()?;
+        let mut containers = stack.containers()?;
+        containers.retain(&is_meant);
         tell(&containers);
         let is_over = containers.iter().all(Container::is_good)
             || containers.iter().any(Container::has_failed)

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -15,6 +15,7 @@ use crate::compose::docker;
 use crate::container::Container;
 use crate::envfile::EnvFile;
 use crate::error::StackError;
+use crate::lifecycle::wait_for;
 use crate::secret::Secret;
 use crate::stack::{Choice, Stack};
 use crate::variables::Origin;
@@ -24,8 +25,6 @@ const PENDING: &str = ".rotating";
 
 /// How long services may take to be well again with their new password.
 const CLIENTS_LIMIT: Duration = Duration::from_secs(180);
-/// How often they are looked at meanwhile.
-const GLANCE: Duration = Duration::from_millis(500);
 /// How long a container may take to stop: the files give it 60 s at most.
 const STOP_LIMIT: Duration = Duration::from_secs(90);
 
@@ -368,26 +367,17 @@ fn renew_replicas(stack: &Stack, service: &str, running: &[&Container]) -> Resul
 
 /// Waits until the services are well, whatever others are.
 fn are_well(stack: &Stack, services: &[&str]) -> Result<(), StackError> {
-    let deadline = Instant::now() + CLIENTS_LIMIT;
-    loop {
-        let containers = stack.containers()?;
-        let bad = containers
-            .iter()
-            .find(|one| services.contains(&one.service.as_str()) && !one.is_good());
-        let Some(bad) = bad else {
-            return Ok(());
-        };
-        if bad.has_failed() || Instant::now() >= deadline {
-            return Err(StackError::wrong_state(
-                format!("{} isn't well with its new password", bad.name),
-                format!(
-                    "collective stack logs {}; the passwords are changed",
-                    bad.service
-                ),
-            ));
-        }
-        stack.runner().go_on()?;
-        std::thread::sleep(GLANCE);
+    let is_meant = |one: &Container| services.contains(&one.service.as_str());
+    let after = wait_for(stack, CLIENTS_LIMIT, is_meant, |_| {})?;
+    match after.iter().find(|one| !one.is_good()) {
+        None => Ok(()),
+        Some(bad) => Err(StackError::wrong_state(
+            format!("{} isn't well with its new password", bad.name),
+            format!(
+                "collective stack logs {}; the passwords are changed",
+                bad.service
+            ),
+        )),
     }
 }
 

@@ -162,7 +162,8 @@ impl Runner {
         })
     }
 
-    /// Tells a call and carries it out within its limit. Its words are for an error.
+    /// Tells a call and carries it out within its limit; what it says is only
+    /// repeated if it fails.
     pub(crate) fn change(&self, call: &Call) -> Result<(), StackError> {
         self.go_on()?;
         (self.tell)(call);
@@ -444,6 +445,17 @@ mod tests {
             .feed(&Call::new("wc").arg("-c"), &mut source)
             .unwrap();
         assert_eq!(counted.trim(), "200000");
+    }
+
+    #[test]
+    fn a_disk_that_is_full_ends_the_stream_and_whoever_gives_it() {
+        let mut full = std::fs::File::create("/dev/full").unwrap();
+        let endless = Call::new("cat").arg("/dev/zero");
+        let error = runner().pour(&endless, &mut full).unwrap_err();
+        let StackError::Stream { source, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(source.kind(), io::ErrorKind::StorageFull);
     }
 
     #[test]

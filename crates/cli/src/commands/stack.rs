@@ -9,6 +9,7 @@ mod init;
 mod life;
 mod look;
 mod prove;
+mod restore;
 mod rotate;
 
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub(crate) enum StackCommand {
     Verify(prove::VerifyArgs),
     /// Take a backup while the stack works; list, prove and schedule backups
     Backup(backup::BackupArgs),
+    /// Put a backup back into a stack that stands still, up to a point in time
+    Restore(restore::RestoreArgs),
     /// Change the passwords of the servers while clients are connected
     Rotate(rotate::RotateArgs),
 }
@@ -123,6 +126,7 @@ pub(crate) async fn run(command: StackCommand, context: &Context) -> Result<(), 
         StackCommand::Doctor(args) => prove::examine(&args, &context),
         StackCommand::Verify(args) => prove::prove(&args, &context),
         StackCommand::Backup(args) => backup::run(args, &context),
+        StackCommand::Restore(args) => restore::run(&args, &context),
         StackCommand::Rotate(args) => rotate::run(args, &context),
     });
     work.await

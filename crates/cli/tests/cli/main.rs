@@ -13,6 +13,7 @@ mod help;
 mod mistakes;
 mod nouns;
 mod passwords;
+mod restore;
 mod runs;
 mod stack;
 mod support;

@@ -1,8 +1,11 @@
 //! A copy of the project with a stack of its own, and the binary to drive it.
 
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -23,6 +26,16 @@ pub(crate) const SERVICES: [&str; 6] = [
     "worker-keys",
     "worker",
 ];
+
+/// Longest that a condition may take to come true, on a machine under load.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// How often a condition is looked at.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// A stack takes all that a small machine has: one at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// So that each has names of its own.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// What a command did.
 pub(crate) struct Ran {
@@ -49,6 +62,7 @@ impl Ran {
 pub(crate) struct Site {
     temp: TempDir,
     prefix: String,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Site {
@@ -62,8 +76,13 @@ impl Site {
         }
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let site = Self {
+            _alone: ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner),
             temp: tempfile::tempdir().unwrap(),
-            prefix: format!("od{}-", std::process::id()),
+            prefix: format!(
+                "od{}x{}-",
+                std::process::id(),
+                COUNT.fetch_add(1, Ordering::Relaxed)
+            ),
         };
         let copied = Command::new("cp")
             .args(["-a", "--"])
@@ -127,11 +146,33 @@ impl Site {
         self.temp.path().join(name)
     }
 
-    /// `collective stack …` in the project.
-    pub(crate) fn run<S: AsRef<str>>(&self, words: &[S]) -> Ran {
+    fn command<S: AsRef<str>>(&self, words: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_collective"));
         command.arg("stack").args(words.iter().map(AsRef::as_ref));
         command.current_dir(self.temp.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts `collective stack …`, and leaves it to be killed.
+    pub(crate) fn start(&self, words: &[&str]) -> Child {
+        self.command(words)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// The same as `must`, and says how long it took.
+    pub(crate) fn timed(&self, what: &str, words: &[&str]) -> Ran {
+        let start = Instant::now();
+        let ran = self.must(words);
+        println!("measured: {what}: {:.1} s", start.elapsed().as_secs_f64());
+        ran
+    }
+
+    /// `collective stack …` in the project.
+    pub(crate) fn run<S: AsRef<str>>(&self, words: &[S]) -> Ran {
+        let mut command = self.command(words);
         let output = command.output().unwrap();
         Ran {
             code: output.status.code(),
@@ -149,20 +190,115 @@ impl Site {
 
     /// Starts what carries a task.
     pub(crate) fn up(&self) {
+        self.up_only(&SERVICES);
+    }
+
+    /// Starts some services, and what they need.
+    pub(crate) fn up_only(&self, services: &[&str]) {
         let mut words = vec!["up", "--no-check", "--wait", "5m"];
-        words.extend(SERVICES);
+        words.extend(services);
+        let start = Instant::now();
         self.must(&words);
+        println!(
+            "measured: up {}: {:.1} s",
+            services.join(" "),
+            start.elapsed().as_secs_f64()
+        );
+    }
+
+    /// The project as Compose knows it.
+    pub(crate) fn project(&self) -> String {
+        format!("{}collective", self.prefix)
+    }
+
+    /// A value of the file of variables.
+    pub(crate) fn variable(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.path(".env")).unwrap();
+        let start = format!("{name}=");
+        let line = text.lines().find_map(|line| line.strip_prefix(&start));
+        line.unwrap_or_default().to_owned()
+    }
+
+    /// What PostgreSQL answers its administrator.
+    pub(crate) fn sql(&self, statement: &str) -> String {
+        let user = self.variable("POSTGRES_USER");
+        let user = if user.is_empty() { "admin" } else { &user };
+        let words = [
+            "psql",
+            "-X",
+            "-A",
+            "-t",
+            "-U",
+            user,
+            "-d",
+            "agent_orchestrator",
+            "-c",
+        ];
+        let words: Vec<&str> = words.into_iter().chain([statement]).collect();
+        let ran = self.exec("postgres", &words);
+        assert_eq!(ran.code, Some(0), "{statement}: {}", ran.text());
+        ran.stdout.trim().to_owned()
+    }
+
+    /// The volumes whose names begin with this stack's prefix.
+    pub(crate) fn volumes(&self) -> Vec<String> {
+        let all = docker(&["volume", "ls", "--format", "{{.Name}}"]);
+        let mine = all
+            .stdout
+            .lines()
+            .filter(|name| name.starts_with(&self.prefix));
+        mine.map(str::to_owned).collect()
     }
 
     /// A command inside of a container of the stack.
     pub(crate) fn exec(&self, service: &str, words: &[&str]) -> Ran {
-        let project = format!("label=com.docker.compose.project={}collective", self.prefix);
+        let project = format!("label=com.docker.compose.project={}", self.project());
         let service = format!("label=com.docker.compose.service={service}");
         let ids = docker(&["ps", "--quiet", "--filter", &project, "--filter", &service]);
-        let id = ids.stdout.lines().next().unwrap().to_owned();
-        let mut all = vec!["exec", &id];
+        let Some(id) = ids.stdout.lines().next() else {
+            return Ran {
+                code: None,
+                stdout: String::new(),
+                stderr: format!("no container of {service} runs"),
+            };
+        };
+        let mut all = vec!["exec", id];
         all.extend(words);
         docker(&all)
+    }
+
+    /// The address of a service's container, where this machine reaches it.
+    pub(crate) fn address(&self, service: &str) -> IpAddr {
+        let project = format!("label=com.docker.compose.project={}", self.project());
+        let service = format!("label=com.docker.compose.service={service}");
+        let ids = docker(&["ps", "--quiet", "--filter", &project, "--filter", &service]);
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
+        let told = docker(&["inspect", "--format", format, ids.stdout.trim()]);
+        told.stdout
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    /// Kills every container of a service.
+    pub(crate) fn kill(&self, service: &str) {
+        let project = format!("label=com.docker.compose.project={}", self.project());
+        let service = format!("label=com.docker.compose.service={service}");
+        let ids = docker(&["ps", "--quiet", "--filter", &project, "--filter", &service]);
+        for id in ids.stdout.lines() {
+            docker(&["kill", id]);
+        }
+    }
+}
+
+/// Waits for a condition.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        std::thread::sleep(GLANCE);
     }
 }
 
@@ -172,11 +308,15 @@ impl Drop for Site {
         if gone.code != Some(0) {
             println!("{}", gone.text());
         }
+        // What restores set aside, and what one that was killed left.
+        for volume in self.volumes() {
+            docker(&["volume", "rm", "--force", &volume]);
+        }
         docker(&["rmi", &format!("collective:{}", self.version())]);
     }
 }
 
-fn docker(words: &[&str]) -> Ran {
+pub(crate) fn docker(words: &[&str]) -> Ran {
     let output = Command::new("docker")
         .args(words)
         .stdin(Stdio::null())

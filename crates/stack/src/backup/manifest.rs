@@ -92,6 +92,13 @@ pub struct Postgres {
     pub wal: Option<Entry>,
     /// The first WAL segment that the base backup needs.
     pub start_wal: String,
+    /// From when on it can be brought to any time, RFC 3339; older backups don't
+    /// say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_at: Option<String>,
+    /// Bytes of all databases; older backups don't say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// Rows of each table, counted in the dump's own snapshot.
     pub tables: BTreeMap<String, u64>,
 }

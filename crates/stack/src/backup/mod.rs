@@ -7,6 +7,7 @@ mod postgres;
 mod proof;
 mod rabbitmq;
 mod redis;
+pub mod restore;
 pub mod schedule;
 mod shelf;
 mod vault;
@@ -180,8 +181,8 @@ fn needs_room(stack: &Stack, containers: &[Container], folder: &Path) -> Result<
     let Some(postgres) = running(containers, "postgres") else {
         return Ok(());
     };
-    let sql = "SELECT sum(pg_database_size(oid))::bigint FROM pg_database;";
-    let answer = stack.runner().ask(&stack.psql(&postgres.name, sql))?;
+    let sql = stack.psql(&postgres.name, postgres::SIZE_SQL);
+    let answer = stack.runner().ask(&sql)?;
     let needed: u64 = answer.trim().parse().unwrap_or(0);
     match free_disk(folder) {
         Some(free) if free < needed => Err(StackError::wrong_state(

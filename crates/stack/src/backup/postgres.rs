@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::manifest::{Entry, Postgres};
 use super::vault::{Key, Sealing};
 use crate::accounts::ACCOUNTS;
@@ -23,6 +25,9 @@ const GLANCE: Duration = Duration::from_millis(250);
 const ARCHIVE: &str = "${COLLECTIVE_WAL_ARCHIVE:-/var/lib/postgresql/wal_archive}";
 /// What begins the counts in what psql complains of.
 const COUNTS: &str = "counts:";
+
+/// Bytes of all databases.
+pub(super) const SIZE_SQL: &str = "SELECT sum(pg_database_size(oid))::bigint FROM pg_database;";
 
 /// Rows of every table, as JSON. Each is really counted.
 pub(super) const COUNT_SQL: &str = "\
@@ -45,7 +50,9 @@ pub(super) fn take(
     let name = container.name.as_str();
     let start_wal = start_wal(stack, name)?;
     let (dump, tables) = dump(stack, name, folder, key)?;
+    let bytes = stack.runner().ask(&stack.psql(name, SIZE_SQL))?;
     let base = base(stack, name, folder, key)?;
+    let whole_at = Timestamp::now();
     let wal = wal(stack, name, folder, key, since.unwrap_or_default())?;
     Ok(Postgres {
         image: container.image.clone(),
@@ -55,6 +62,9 @@ pub(super) fn take(
         dump,
         wal,
         start_wal,
+        // Rounded up: what is asked for in whole seconds must lie behind it.
+        whole_at: Some(super::second(whole_at + Duration::from_secs(1))),
+        bytes: bytes.trim().parse().ok(),
         tables,
     })
 }
@@ -143,6 +153,7 @@ fn base(
 }
 
 /// What is in the archive from `since` on, up to now; `None` if nothing is archived.
+/// The histories of all timelines are in it: a restore has to know which are taken.
 fn wal(
     stack: &Stack,
     container: &str,
@@ -158,7 +169,7 @@ fn wal(
     archive_all(stack, container)?;
     let pack = format!(
         "set -eu; cd \"{ARCHIVE}\"; \
-         ls | awk -v since=\"$1\" '$0 >= since' > /tmp/.backup-wal; \
+         ls | awk -v since=\"$1\" '$0 >= since || /[.]history$/' > /tmp/.backup-wal; \
          tar -czf - -T /tmp/.backup-wal; rm -f /tmp/.backup-wal"
     );
     let call = exec(container, None, ["sh", "-c", &pack, "sh", since]).limit(STREAM_LIMIT);

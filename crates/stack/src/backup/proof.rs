@@ -131,9 +131,9 @@ fn postgres(workshop: &mut Workshop<'_>, taken: &Postgres) -> Seen {
     // Every file against the list that PostgreSQL wrote with the backup.
     let check = "pg_verifybackup --quiet /data";
     workshop.script(&taken.image, &[format!("{volume}:/data")], check)?;
-    let server = workshop.postgres(taken, &volume, &[], &[])?;
+    let server = workshop.postgres(taken.into(), &volume, &[], &["archive_mode=off".to_owned()])?;
     let of_base: BTreeMap<String, u64> =
-        counts(&workshop.query(&server, taken, &taken.database, COUNT_SQL)?)?;
+        counts(&workshop.query(&server, taken.into(), &taken.database, COUNT_SQL)?)?;
     let missing: Vec<&str> = taken
         .tables
         .keys()
@@ -145,12 +145,12 @@ fn postgres(workshop: &mut Workshop<'_>, taken: &Postgres) -> Seen {
     }
     workshop.query(
         &server,
-        taken,
+        taken.into(),
         "postgres",
         &format!("CREATE DATABASE {FROM_DUMP};"),
     )?;
     workshop.restore_dump(&server, taken, FROM_DUMP)?;
-    let of_dump = counts(&workshop.query(&server, taken, FROM_DUMP, COUNT_SQL)?)?;
+    let of_dump = counts(&workshop.query(&server, taken.into(), FROM_DUMP, COUNT_SQL)?)?;
     if let Some(difference) = difference(&taken.tables, &of_dump, "rows") {
         return Ok(Err(format!("the dump differs: {difference}")));
     }
@@ -161,7 +161,7 @@ fn postgres(workshop: &mut Workshop<'_>, taken: &Postgres) -> Seen {
     )))
 }
 
-fn counts(json: &str) -> Result<BTreeMap<String, u64>, StackError> {
+pub(super) fn counts(json: &str) -> Result<BTreeMap<String, u64>, StackError> {
     serde_json::from_str(json).map_err(|error| StackError::Garbled {
         call: "psql".to_owned(),
         what: error.to_string(),
@@ -206,7 +206,7 @@ fn redis(runner: &Runner, workshop: &mut Workshop<'_>, taken: &Redis) -> Seen {
 }
 
 /// Keys that were in the snapshot; those whose time was over are told apart.
-fn loaded_keys(log: &str) -> Option<u64> {
+pub(super) fn loaded_keys(log: &str) -> Option<u64> {
     let line = log.lines().find(|line| line.contains("keys loaded: "))?;
     let number = |before: &str| -> Option<u64> {
         let (_, rest) = line.split_once(before)?;
@@ -225,7 +225,8 @@ struct Queue {
 }
 
 fn rabbitmq(runner: &Runner, workshop: &mut Workshop<'_>, taken: &Rabbitmq) -> Seen {
-    let (_, server) = workshop.rabbitmq(taken)?;
+    let volume = workshop.volume("rabbitmq")?;
+    let server = workshop.rabbitmq(taken, &volume)?;
     let there = queues(runner, &server)?;
     if let Some(difference) = difference(&taken.queues, &with_messages(&there), "messages") {
         return Ok(Err(difference));
@@ -242,7 +243,7 @@ fn with_messages(queues: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     full.map(|(name, count)| (name.clone(), *count)).collect()
 }
 
-fn queues(runner: &Runner, server: &str) -> Result<BTreeMap<String, u64>, StackError> {
+pub(super) fn queues(runner: &Runner, server: &str) -> Result<BTreeMap<String, u64>, StackError> {
     let quiet = || exec(server, None, ["rabbitmqctl", "--quiet"]);
     let vhosts = runner.ask(&quiet().args(["--no-table-headers", "list_vhosts", "name"]))?;
     let mut all = BTreeMap::new();

@@ -32,10 +32,10 @@ const ERLANG: &str = "rabbitmq/definitions.erl";
 /// Nobody connects any more, the counts are final, the folder lies still.
 const COPY: &str = r#"set -eu
 home=/var/lib/rabbitmq
-resume() { rabbitmqctl --quiet start_app >&2; rabbitmqctl --quiet resume_all_listeners >&2; }
+resume() { rabbitmqctl --quiet start_app >&2; rabbitmqctl --quiet resume_listeners >&2; }
 trap resume EXIT
 trap 'exit 1' HUP INT TERM PIPE
-rabbitmqctl --quiet suspend_all_listeners >&2
+rabbitmqctl --quiet suspend_listeners >&2
 rabbitmqctl --quiet close_all_connections 'a backup is taken' >&2
 rabbitmqctl --quiet --no-table-headers list_vhosts name | while read -r vhost; do
     printf 'counts:%s\t' "$vhost" >&2

@@ -120,27 +120,49 @@ fn name_of(time: &str) -> String {
     time.replace(':', "-")
 }
 
-/// Every backup of a folder, the oldest first.
-pub fn list(folder: &Path) -> Result<Vec<Shelved>, StackError> {
+/// What a folder of backups holds.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// The backups, the oldest first.
+    pub(crate) whole: Vec<Shelved>,
+    /// Those whose manifest can't be read, with the reason.
+    pub(crate) broken: Vec<(String, StackError)>,
+}
+
+/// Looks at every backup of a folder.
+pub(crate) fn survey(folder: &Path) -> Result<Survey, StackError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Survey::default()),
         Err(source) => return Err(StackError::file("can't read", folder, source)),
     };
-    let mut all = Vec::new();
+    let mut seen = Survey::default();
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with('.') || !entry.path().join(manifest::NAME).is_file() {
             continue;
         }
-        all.push(Shelved {
-            manifest: Manifest::read(&entry.path())?,
-            folder: entry.path(),
-            name,
-        });
+        match Manifest::read(&entry.path()) {
+            Ok(manifest) => seen.whole.push(Shelved {
+                manifest,
+                folder: entry.path(),
+                name,
+            }),
+            Err(error) => seen.broken.push((name, error)),
+        }
     }
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(all)
+    seen.whole.sort_by(|a, b| a.name.cmp(&b.name));
+    seen.broken.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(seen)
+}
+
+/// Every backup of a folder, the oldest first.
+pub fn list(folder: &Path) -> Result<Vec<Shelved>, StackError> {
+    let mut seen = survey(folder)?;
+    if seen.broken.is_empty() {
+        return Ok(seen.whole);
+    }
+    Err(seen.broken.remove(0).1)
 }
 
 /// The backup of a name; the newest, if there is none.

@@ -236,6 +236,8 @@ impl Opened {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            // That it can't be opened is told by whoever reads.
+            .stderr(Stdio::null())
             .spawn()
             .map_err(no_age)?;
         match child.stdout.take() {
@@ -267,6 +269,25 @@ impl Drop for Opened {
             let _ = child.wait();
         }
     }
+}
+
+/// Whether the key opens a file: why not, if it doesn't.
+pub(crate) fn opens(
+    folder: &Path,
+    entry: &Entry,
+    key: Option<&Key>,
+) -> Result<Result<(), String>, StackError> {
+    if !entry.path.ends_with(SEALED) {
+        return Ok(Ok(()));
+    }
+    if let Err(error) = private(key, &entry.path) {
+        return Ok(Err(error.to_string()));
+    }
+    let mut opened = Opened::open(folder, entry, key)?;
+    Ok(match opened.read(&mut [0; 1]) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{}: {error}", entry.path)),
+    })
 }
 
 /// The key, if it opens.

@@ -2,6 +2,7 @@
 //! made ready before it takes the place of what is there. Nothing of it outlives
 //! its work.
 
+use std::cell::Cell;
 use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,15 +19,19 @@ use crate::runner::Runner;
 const STREAM_LIMIT: Duration = Duration::from_secs(4 * 3_600);
 /// How long a server may take to recover and answer: a day of WAL takes minutes.
 const START_LIMIT: Duration = Duration::from_secs(3_600);
+/// How long a server may take to end: PostgreSQL writes all that it holds.
+const STOP_SECONDS: &str = "300";
+/// The same for the call around it.
+const STOP_LIMIT: Duration = Duration::from_secs(330);
 /// How often a server is asked.
 const GLANCE: Duration = Duration::from_millis(500);
 /// Last lines of a server that didn't start.
-const LAST_LINES: &str = "5";
+const LAST_LINES: &str = "12";
 /// What everything here is marked with.
 const LABEL: &str = "collective.stack=workshop";
 
 /// Unpacks PostgreSQL's folder as its server wants it.
-const UNPACK_POSTGRES: &str =
+pub(super) const UNPACK_POSTGRES: &str =
     "set -eu; tar -xzf - -C /to; chown -R postgres:postgres /to; chmod 700 /to";
 /// Unpacks RabbitMQ's folder as its server wants it.
 const UNPACK_RABBITMQ: &str = "set -eu; tar -xzf - -C /to; chown -R rabbitmq:rabbitmq /to";
@@ -35,12 +40,35 @@ const COOKIE: &str = "set -eu; cd /var/lib/rabbitmq; umask 077; rm -f .erlang.co
                       head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \\n' > .erlang.cookie; \
                       chmod 400 .erlang.cookie; chown rabbitmq:rabbitmq . .erlang.cookie";
 
+/// A PostgreSQL as it is called and questioned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cluster<'t> {
+    /// The image that opens it.
+    pub(super) image: &'t str,
+    /// Its database.
+    pub(super) database: &'t str,
+    /// Its administrator.
+    pub(super) user: &'t str,
+}
+
+impl<'t> From<&'t Postgres> for Cluster<'t> {
+    fn from(taken: &'t Postgres) -> Self {
+        Self {
+            image: &taken.image,
+            database: &taken.database,
+            user: &taken.user,
+        }
+    }
+}
+
 /// What this process made, to be removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Workshop<'r> {
     runner: &'r Runner,
     folder: &'r Path,
     key: Option<&'r Key>,
+    label: String,
+    count: Cell<usize>,
     containers: Vec<String>,
     volumes: Vec<String>,
 }
@@ -52,13 +80,23 @@ impl<'r> Workshop<'r> {
             runner,
             folder,
             key,
+            label: LABEL.to_owned(),
+            count: Cell::new(0),
             containers: Vec::new(),
             volumes: Vec::new(),
         }
     }
 
+    /// Marks what it makes with a label of its own, by which whoever comes after
+    /// one that was killed finds it.
+    pub(super) fn marked(mut self, label: &str) -> Self {
+        label.clone_into(&mut self.label);
+        self
+    }
+
     fn name(&self, what: &str) -> String {
-        let count = self.containers.len() + self.volumes.len();
+        let count = self.count.get();
+        self.count.set(count + 1);
         format!("collective-workshop-{}-{count}-{what}", std::process::id())
     }
 
@@ -66,7 +104,7 @@ impl<'r> Workshop<'r> {
     pub(super) fn volume(&mut self, what: &str) -> Result<String, StackError> {
         let name = self.name(what);
         self.runner
-            .ask(&docker(["volume", "create", "--label", LABEL, &name]))?;
+            .ask(&docker(["volume", "create", "--label", &self.label, &name]))?;
         self.volumes.push(name.clone());
         Ok(name)
     }
@@ -98,7 +136,7 @@ impl<'r> Workshop<'r> {
             "--rm",
             "--interactive",
             "--label",
-            LABEL,
+            &self.label,
             "--network",
             "none",
         ])
@@ -120,7 +158,7 @@ impl<'r> Workshop<'r> {
             "run",
             "--rm",
             "--label",
-            LABEL,
+            &self.label,
             "--network",
             "none",
             "--user",
@@ -138,7 +176,7 @@ impl<'r> Workshop<'r> {
     /// Starts a server that nobody outside can reach.
     fn start(&mut self, what: &str, args: &[&str]) -> Result<String, StackError> {
         let name = self.name(what);
-        let call = docker(["run", "--detach", "--label", LABEL, "--name", &name]);
+        let call = docker(["run", "--detach", "--label", &self.label, "--name", &name]);
         self.containers.push(name.clone());
         self.runner.ask(&call.args(args.iter().copied()))?;
         Ok(name)
@@ -178,33 +216,36 @@ impl<'r> Workshop<'r> {
     /// recovery, `mounts` for where WAL comes from.
     pub(super) fn postgres(
         &mut self,
-        taken: &Postgres,
+        cluster: Cluster<'_>,
         volume: &str,
         mounts: &[String],
         settings: &[String],
     ) -> Result<String, StackError> {
         let mut options = vec![
-            "listen_addresses=".to_owned(),
-            "archive_mode=off".to_owned(),
+            // Without a network this is the container itself: passwords are tried there.
+            "listen_addresses=127.0.0.1".to_owned(),
             "hba_file=/tmp/pg_hba.conf".to_owned(),
             "unix_socket_directories=/tmp".to_owned(),
             "shared_preload_libraries=".to_owned(),
             "ssl=off".to_owned(),
             "hot_standby=off".to_owned(),
+            "lc_messages=C".to_owned(),
         ];
         options.extend(settings.iter().cloned());
-        let script = "echo 'local all all trust' > /tmp/pg_hba.conf; exec postgres -D /data \"$@\"";
+        let script = "printf '%s\\n' 'local all all trust' \
+                      'host all all 127.0.0.1/32 scram-sha-256' > /tmp/pg_hba.conf; \
+                      exec postgres -D /data \"$@\"";
         let data = format!("{volume}:/data");
         let mut args = vec!["--network", "none", "--user", "postgres", "--volume", &data];
         for mount in mounts {
             args.extend(["--volume", mount]);
         }
-        args.extend(["--entrypoint", "sh", &taken.image, "-c", script, "sh"]);
+        args.extend(["--entrypoint", "sh", cluster.image, "-c", script, "sh"]);
         for option in &options {
             args.extend(["-c", option]);
         }
         let name = self.start("postgres-server", &args)?;
-        let question = psql(&name, taken, &taken.database, "SELECT 1;");
+        let question = psql(&name, cluster, cluster.database, "SELECT 1;");
         self.wait(&name, &question)?;
         Ok(name)
     }
@@ -213,13 +254,13 @@ impl<'r> Workshop<'r> {
     pub(super) fn query(
         &self,
         container: &str,
-        taken: &Postgres,
+        cluster: Cluster<'_>,
         database: &str,
         sql: &str,
     ) -> Result<String, StackError> {
         let answer = self
             .runner
-            .ask(&psql(container, taken, database, sql).limit(START_LIMIT))?;
+            .ask(&psql(container, cluster, database, sql).limit(START_LIMIT))?;
         Ok(answer.trim().to_owned())
     }
 
@@ -272,10 +313,13 @@ impl<'r> Workshop<'r> {
 
     /// RabbitMQ's folder as it was, or a new one with its definitions; and a
     /// broker on it.
-    pub(super) fn rabbitmq(&mut self, taken: &Rabbitmq) -> Result<(String, String), StackError> {
-        let volume = self.volume("rabbitmq")?;
+    pub(super) fn rabbitmq(
+        &mut self,
+        taken: &Rabbitmq,
+        volume: &str,
+    ) -> Result<String, StackError> {
         if let Some(data) = &taken.data {
-            self.unpack(data, &volume, &taken.image, UNPACK_RABBITMQ)?;
+            self.unpack(data, volume, &taken.image, UNPACK_RABBITMQ)?;
         }
         let mount = format!("{volume}:/var/lib/rabbitmq");
         // Whoever comes first makes it: a question of ours would make it root's.
@@ -311,11 +355,34 @@ impl<'r> Workshop<'r> {
             let call = exec(&name, None, ["sh", "-c", import, "sh", format]);
             self.runner.feed(&call, &mut definitions)?;
         }
-        Ok((volume, name))
+        Ok(name)
+    }
+
+    /// Has a server end in order, so that its volume is whole, and removes it.
+    pub(super) fn stop(&mut self, container: &str) -> Result<(), StackError> {
+        let call = docker(["stop", "-t", STOP_SECONDS, container]).limit(STOP_LIMIT);
+        self.runner.ask(&call)?;
+        self.remove(container)
+    }
+
+    /// Removes a server, whatever it does.
+    pub(super) fn remove(&mut self, container: &str) -> Result<(), StackError> {
+        self.runner
+            .ask(&docker(["rm", "--force", "--volumes", container]))?;
+        self.containers.retain(|name| name != container);
+        Ok(())
+    }
+
+    /// Removes every server that runs here.
+    pub(super) fn clear(&mut self) -> Result<(), StackError> {
+        for container in self.containers.clone() {
+            self.remove(&container)?;
+        }
+        Ok(())
     }
 }
 
-fn psql(container: &str, taken: &Postgres, database: &str, sql: &str) -> Call {
+fn psql(container: &str, cluster: Cluster<'_>, database: &str, sql: &str) -> Call {
     exec(
         container,
         None,
@@ -332,7 +399,7 @@ fn psql(container: &str, taken: &Postgres, database: &str, sql: &str) -> Call {
             "ON_ERROR_STOP=1",
         ],
     )
-    .args(["-U", &taken.user, "-d", database, "-f", "-"])
+    .args(["-U", cluster.user, "-d", database, "-f", "-"])
     .input(sql)
 }
 

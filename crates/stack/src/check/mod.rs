@@ -11,6 +11,7 @@ mod tools;
 mod variables;
 mod volumes;
 
+use crate::backup::restore;
 use crate::config::Resolved;
 use crate::container::Container;
 use crate::finding::Finding;
@@ -20,6 +21,7 @@ use crate::stack::Stack;
 pub fn look(stack: &Stack) -> Vec<Finding> {
     let mut findings = files::look(stack);
     findings.extend(secrets::look(stack));
+    findings.extend(restore::unfinished_finding(stack));
     findings.extend(variables::look(stack));
     findings.extend(certificates::look(stack));
     let (engine, of_tools) = tools::look(stack);

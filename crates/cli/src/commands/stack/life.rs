@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use collective_core::Span;
+use collective_stack::backup::restore;
 use collective_stack::{
     Container, DownPlan, Level, Stack, StackError, UpPlan, check, wait_until_healthy,
 };
@@ -76,6 +77,7 @@ pub(super) fn up(args: &UpArgs, context: &Context) -> Result<(), CliError> {
     if !args.dry_run && !args.no_check {
         look_first(&stack, context)?;
     }
+    refuse_half_a_restore(&stack)?;
     heed_signals(&stack)?;
     let plan = UpPlan {
         build: args.build,
@@ -94,6 +96,21 @@ pub(super) fn up(args: &UpArgs, context: &Context) -> Result<(), CliError> {
         return Ok(());
     }
     wait(&stack, limit, context)
+}
+
+/// Whatever the look says: servers that start on half of a restore would make
+/// something new of it.
+fn refuse_half_a_restore(stack: &Stack) -> Result<(), CliError> {
+    let Some(source) = restore::unfinished(stack) else {
+        return Ok(());
+    };
+    Err(outcome(
+        format!("nothing was started: the restore of {source} is unfinished"),
+        Some(
+            "`collective stack restore` finishes it, `collective stack restore --undo` goes back"
+                .to_owned(),
+        ),
+    ))
 }
 
 /// Only what needs mending is told: the rest is for `check`.
