@@ -400,7 +400,8 @@ fn what_a_backup_holds_comes_back_whatever_was_lost() {
         "{there} instead of {in_backup:?}"
     );
     assert_eq!(redis(&site, "get kept"), "in-redis");
-    assert!(waiting(&site, OFFERS) >= 3);
+    until("the offers are back", || waiting(&site, OFFERS) >= 3);
+    until("the letter is back", || waiting(&site, DEAD) == 1);
     assert_eq!(take(&site, DEAD), [LETTER]);
     let offers = take(&site, OFFERS);
     for number in 1..=3 {

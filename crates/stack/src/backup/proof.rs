@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,10 @@ use crate::compose::{docker, exec};
 use crate::error::StackError;
 use crate::runner::Runner;
 
+/// How long the queues of a broker may take to find their leaders.
+const LEADER_LIMIT: Duration = Duration::from_secs(60);
+/// How often they are looked at.
+const GLANCE: Duration = Duration::from_secs(1);
 /// Where the dump is restored to, beside the database itself.
 const FROM_DUMP: &str = "restored_from_dump";
 
@@ -221,13 +226,15 @@ pub(super) fn loaded_keys(log: &str) -> Option<u64> {
 #[derive(Deserialize)]
 struct Queue {
     name: String,
-    messages: u64,
+    /// A number, once there is one.
+    #[serde(default)]
+    messages: serde_json::Value,
 }
 
 fn rabbitmq(runner: &Runner, workshop: &mut Workshop<'_>, taken: &Rabbitmq) -> Seen {
     let volume = workshop.volume("rabbitmq")?;
     let server = workshop.rabbitmq(taken, &volume)?;
-    let there = queues(runner, &server)?;
+    let there = queues(runner, &server, &taken.queues)?;
     if let Some(difference) = difference(&taken.queues, &with_messages(&there), "messages") {
         return Ok(Err(difference));
     }
@@ -243,7 +250,24 @@ fn with_messages(queues: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     full.map(|(name, count)| (name.clone(), *count)).collect()
 }
 
-pub(super) fn queues(runner: &Runner, server: &str) -> Result<BTreeMap<String, u64>, StackError> {
+/// The messages of each queue. A queue of a broker that has just started says
+/// none until it has a leader: what is expected is waited for, for a while.
+pub(super) fn queues(
+    runner: &Runner,
+    server: &str,
+    expected: &BTreeMap<String, u64>,
+) -> Result<BTreeMap<String, u64>, StackError> {
+    let deadline = Instant::now() + LEADER_LIMIT;
+    loop {
+        let there = queues_now(runner, server)?;
+        if with_messages(&there) == *expected || Instant::now() > deadline {
+            return Ok(there);
+        }
+        std::thread::sleep(GLANCE);
+    }
+}
+
+fn queues_now(runner: &Runner, server: &str) -> Result<BTreeMap<String, u64>, StackError> {
     let quiet = || exec(server, None, ["rabbitmqctl", "--quiet"]);
     let vhosts = runner.ask(&quiet().args(["--no-table-headers", "list_vhosts", "name"]))?;
     let mut all = BTreeMap::new();
@@ -266,11 +290,10 @@ pub(super) fn queues(runner: &Runner, server: &str) -> Result<BTreeMap<String, u
                 call: call.to_string(),
                 what: error.to_string(),
             })?;
-        all.extend(
-            queues
-                .into_iter()
-                .map(|queue| (format!("{vhost} {}", queue.name), queue.messages)),
-        );
+        all.extend(queues.into_iter().map(|queue| {
+            let messages = queue.messages.as_u64().unwrap_or_default();
+            (format!("{vhost} {}", queue.name), messages)
+        }));
     }
     Ok(all)
 }

@@ -112,7 +112,7 @@ fn rabbitmq(
         ..taken.clone()
     };
     let server = workshop.rabbitmq(&taken, to)?;
-    let there = queues(stack.runner(), &server)?;
+    let there = queues(stack.runner(), &server, &taken.queues)?;
     let told = exec(
         &server,
         None,
