@@ -12,6 +12,7 @@ DOCKER = Path(__file__).resolve().parents[2]
 ROOT = DOCKER.parents[1]
 DOCUMENTS = [
     DOCKER / "README.md",
+    DOCKER / "DISASTER_RECOVERY.md",
     DOCKER / "postgres" / "QUICKSTART.md",
     DOCKER / "postgres" / "DATABASE_README.md",
     DOCKER / "rabbitmq" / "README.md",
